@@ -1,0 +1,40 @@
+"""Every error that Tidings raises on purpose: one base, one line each. Adapters translate their library's errors into these."""
+
+
+class TidingsError(Exception):
+    """The base. Its message is one sentence for the person who has to act on it."""
+
+
+class SettingsError(TidingsError):
+    """A setting, rule file or watchlist is wrong; the message names the path and what was expected."""
+
+
+class ContractError(TidingsError):
+    """The served model does not match its contract; the message says in what."""
+
+
+class RetryableError(TidingsError):
+    """A neighbour failed in a way that may pass: try again after a pause."""
+
+
+class AbortedError(RetryableError):
+    """A Kafka transaction was rolled back; nothing of it is visible: rewind to the committed offsets."""
+
+
+class FencedError(TidingsError):
+    """Another worker owns this partition now; none of this commit's effects took place."""
+
+
+class FatalError(TidingsError):
+    """This process cannot go on; its supervisor should start another."""
+
+
+class DecodeError(TidingsError):
+    """A record cannot become a message. `reason` is a fixed word for headers and metrics, the message says more.
+
+    The record itself, raw bytes and all, is held by whoever called the codec, so that the dead letter is complete.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -1,0 +1,203 @@
+"""The values that pass between stages: frozen, and importing nothing of ours.
+
+Times are integers in milliseconds since the Unix epoch (UTC) and end in `_ms`. Probabilities lie in [0, 1], scores in [-1, 1].
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+Label = Literal["negative", "neutral", "positive"]
+LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
+Kind = Literal["news", "chat"]
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one Kafka topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A record as Kafka delivered it: `key`, `value` and `headers` untouched, `timestamp_ms` as Kafka holds it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: Headers = ()
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where the record came from."""
+        return TopicPartition(self.topic, self.partition)
+
+
+class OutRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record to be produced. Without `timestamp_ms` the client's clock is used."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """The input record that a value was made from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class ModelRef(msgspec.Struct, frozen=True, gc=False):
+    """The model that scored a message, as Triton names it."""
+
+    name: str
+    version: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A decoded and validated input message.
+
+    `event_time_ms` is `published_at` unless that is missing or too far in the future, in which case `event_time_source` says
+    `kafka` (the record's timestamp) or `clock` (the worker's own, when even Kafka's timestamp lies in the future).
+    `extra` holds the fields that Tidings does not know, untouched.
+    """
+
+    id: str
+    text: str
+    kind: Kind
+    event_time_ms: int
+    event_time_source: Literal["published_at", "kafka", "clock"]
+    origin: Origin
+    title: str | None = None
+    source: str | None = None
+    author: str | None = None
+    lang: str | None = None
+    url: str | None = None
+    entities: tuple[str, ...] = ()
+    extra: dict[str, Any] = {}
+
+    @property
+    def content(self) -> str:
+        """What is matched and scored: the title, where there is one, and the text."""
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+class Matches(msgspec.Struct, frozen=True, gc=False):
+    """The watched names found in a message, each sorted and without repeats."""
+
+    entities: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+
+    @property
+    def alert_keys(self) -> tuple[str, ...]:
+        """One key per watched name: `entity:<name>`, `topic:<name>`."""
+        return (*(f"entity:{name}" for name in self.entities), *(f"topic:{name}" for name in self.topics))
+
+
+class Probabilities(msgspec.Struct, frozen=True, gc=False):
+    """Calibrated probabilities of the three labels; they add up to 1."""
+
+    negative: float
+    neutral: float
+    positive: float
+
+
+class Sentiment(msgspec.Struct, frozen=True, gc=False):
+    """What the model says of one text. `score` is `positive - negative`."""
+
+    label: Label
+    probabilities: Probabilities
+    score: float
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One message's sentiment, as published on `sentiment.predictions` under the message's id."""
+
+    id: str
+    label: Label
+    probabilities: Probabilities
+    score: float
+    entities: tuple[str, ...]
+    topics: tuple[str, ...]
+    kind: Kind
+    source: str | None
+    event_time_ms: int
+    event_time_source: Literal["published_at", "kafka", "clock"]
+    duplicate_of: str | None
+    model: ModelRef
+    origin: Origin
+    extra: dict[str, Any] = {}
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One message's sentiment on one alert key, as published on `sentiment.signals` under that key.
+
+    `excerpt` is the beginning of the text, cut; it serves as evidence.
+    """
+
+    alert_key: str
+    message_id: str
+    label: Label
+    negative: float
+    score: float
+    kind: Kind
+    source: str | None
+    event_time_ms: int
+    duplicate_of: str | None
+    excerpt: str
+    model: ModelRef
+    origin: Origin
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One of the messages that weighed most in an alert."""
+
+    message_id: str
+    excerpt: str
+    score: float
+    source: str | None
+    event_time_ms: int
+    origin: Origin
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an alert changed state: the window `[window_start_ms, window_end_ms)`, the statistic and what it was held to."""
+
+    window_start_ms: int
+    window_end_ms: int
+    messages: int
+    negatives: int
+    negative_share: float
+    detector: str
+    statistic: float
+    threshold: float
+    samples: tuple[Sample, ...]
+
+
+class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that fired or resolved.
+
+    `alert_id` is made from rule, key and `started_at_ms`, so that a replay gives the same one; `id` adds the state. `at_ms` is
+    the event time of the change. `reason` is the life cycle's named reason.
+    """
+
+    id: str
+    alert_id: str
+    state: Literal["firing", "resolved"]
+    reason: str
+    alert_key: str
+    rule: str
+    rule_version: str
+    severity: str
+    started_at_ms: int
+    at_ms: int
+    evidence: Evidence
+    model: ModelRef | None
