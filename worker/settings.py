@@ -1,0 +1,231 @@
+"""The one reader of the environment: typed settings, each with its unit in its name and a line of documentation.
+
+Precedence, highest first: environment (`TIDINGS_KAFKA__BOOTSTRAP_SERVERS`), `.env`, the running local stack
+(`.tidings/stack.env`, written by `tidings up`), the YAML file (`TIDINGS_CONFIG`, else `tidings.yaml`), defaults.
+"""
+
+import difflib
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+PREFIX = "TIDINGS_"
+_ALSO_KNOWN = ("CONFIG", "CACHE_DIR", "RUN_DIR")
+_ALSO_KNOWN_PREFIXES = ("TEST_", "LOCAL_")
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Topics(_Section):
+    """Names of the topics that Tidings writes."""
+
+    predictions: str = "sentiment.predictions"
+    signals: str = "sentiment.signals"
+    alerts: str = "sentiment.alerts"
+    dead_letters: str = "sentiment.dead-letters"
+
+
+class KafkaSettings(_Section):
+    """Where Kafka is and how to behave there."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Comma-separated host:port list."""
+    input_topics: dict[str, Literal["news", "chat"]] = {"news": "news", "chat": "chat"}
+    """Topics to read, each with the kind that its messages have by default."""
+    topics: Topics = Topics()
+    partitions: Count = 6
+    """Partitions of a topic that `tidings check --create-topics` creates."""
+    replication_factor: Count = 1
+    """Replicas of a topic that `tidings check --create-topics` creates."""
+    group_prefix: str = "tidings"
+    """Consumer groups are named <prefix>-score and <prefix>-alert."""
+    transactional_id: str | None = None
+    """Prefix of the transactional ids; by default the host name and process id, unique per process."""
+    transaction_timeout_s: Seconds = 30
+    """The broker aborts a transaction that is open for longer."""
+    session_timeout_s: Seconds = 45
+    """A member that is silent for longer loses its partitions."""
+    max_poll_interval_s: Seconds = 300
+    """A member that does not poll for longer leaves the group."""
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    """`consumer` is KIP-848, brokers from 4.0 on."""
+    message_max_bytes: Count = 16 * 1024 * 1024
+    """The largest record that can be read or produced."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: Path | None = None
+    ssl_certificate_location: Path | None = None
+    ssl_key_location: Path | None = None
+    ssl_key_password: SecretStr | None = None
+
+
+class RedisSettings(_Section):
+    """Where Redis is and how its keys are named."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """redis://, rediss:// (TLS) or unix://; may hold a password."""
+    prefix: str = "tidings"
+    """All keys and channels begin with it."""
+    state_ttl_s: Seconds = 7 * 86_400
+    """State of an alert key that has been silent for longer is forgotten."""
+    stream_max_events: Count = 10_000
+    """Relayed alert events kept in a partition's stream."""
+    timeout_s: Seconds = 5
+    """Connecting and answering take at most this long."""
+
+
+class ModelSettings(_Section):
+    """Which model scores, and where its contract lies."""
+
+    backend: Literal["triton", "onnx"] = "triton"
+    """`onnx` runs the model in this process, without Triton."""
+    name: str = "sentiment"
+    repository: Path = Path("triton_repo")
+    """The folder with <name>/contract.json, as `tidings export` wrote it."""
+    threads: Count | None = None
+    """Threads of the in-process model; by default one per core."""
+
+
+class TritonSettings(_Section):
+    """Where Triton is."""
+
+    url: str = "127.0.0.1:8001"
+    """host:port of the gRPC endpoint, without a scheme."""
+    timeout_s: Seconds = 30
+    """A request that takes longer fails and is tried again."""
+    tls: bool = False
+
+
+class ScoreSettings(_Section):
+    """How messages are batched and published."""
+
+    watchlist: Path = Path("watchlist.yaml")
+    """Entities and topics to watch."""
+    batch_tokens: Count = 2048
+    """A batch is full at this many padded tokens."""
+    batch_texts: Count = 64
+    """A batch is full at this many texts; at most the model's own limit."""
+    deadline_ms: Count = 50
+    """A batch leaves when its oldest message has waited this long."""
+    in_flight: Count = 3
+    """Batches at the model at one time."""
+    max_pending: Count = 4_000
+    """Messages in the worker; past it the partitions are paused."""
+    commit_interval_ms: Count = 100
+    """Finished messages are published at least this often."""
+    commit_messages: Count = 1_000
+    """Finished messages are published when there are this many."""
+    max_future_s: Seconds = 300
+    """`published_at` further ahead of the clock than this is not believed."""
+    duplicate_cache: Count = 50_000
+    """Texts remembered to recognise exact duplicates."""
+
+
+class AlertSettings(_Section):
+    """How signals become alerts."""
+
+    rules: Path = Path("rules.yaml")
+    """The alert rules."""
+    allowed_lateness_s: Annotated[float, Field(ge=0)] = 5
+    """How far behind the newest signal of a partition one may still count."""
+    cached_keys: Count = 100_000
+    """Alert keys whose state is held in memory."""
+    max_poll_records: Count = 2_000
+    """Signals handled in one cycle."""
+
+
+class LogSettings(_Section):
+    """What is logged and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: readable on a terminal, JSON otherwise."""
+
+
+class Settings(BaseSettings):
+    """All settings of a worker."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=(".tidings/stack.env", ".env"),
+        extra="ignore",
+        frozen=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    model: ModelSettings = ModelSettings()
+    triton: TritonSettings = TritonSettings()
+    score: ScoreSettings = ScoreSettings()
+    alert: AlertSettings = AlertSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the YAML file behind the environment; see the module's docstring."""
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        return init_settings, env_settings, dotenv_settings, yaml
+
+
+def config_file() -> Path:
+    """The YAML file that settings come from; it need not exist unless `TIDINGS_CONFIG` names it."""
+    return Path(os.environ.get("TIDINGS_CONFIG", "tidings.yaml"))
+
+
+def process_id() -> str:
+    """What tells this process from others in transactional ids and logs: host name and process id."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def problems(error: ValidationError) -> list[str]:
+    """One line per wrong setting: its path, what was expected, and the environment variable that sets it."""
+    return [_problem(tuple(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_input=False)]
+
+
+def _problem(path: tuple[str, ...], expected: str) -> str:
+    variable = PREFIX + "__".join(path).upper()
+    return f"{'.'.join(path)} ({variable}): {expected}{_suggestion(path)}"
+
+
+def _suggestion(path: tuple[str, ...]) -> str:
+    section = Settings.model_fields.get(path[0]) if len(path) == 2 else None
+    model = section.annotation if section else None
+    if not (isinstance(model, type) and issubclass(model, BaseModel)) or path[1] in model.model_fields:
+        return ""
+    return _did_you_mean(path[1], list(model.model_fields))
+
+
+def unknown_variables() -> list[str]:
+    """One line per `TIDINGS_` variable that nothing reads, with the likely intended one."""
+    known = [name.upper() for name in Settings.model_fields]
+    names = [name[len(PREFIX) :] for name in os.environ if name.startswith(PREFIX)]
+    unknown = [
+        name
+        for name in names
+        if name.split("__")[0] not in known and name not in _ALSO_KNOWN and not name.startswith(_ALSO_KNOWN_PREFIXES)
+    ]
+    return [f"{PREFIX}{name}: no such setting{_did_you_mean(name.split('__')[0], known)}" for name in sorted(unknown)]
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
