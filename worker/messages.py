@@ -3,7 +3,7 @@
 Times are integers in milliseconds since the Unix epoch (UTC) and end in `_ms`. Probabilities lie in [0, 1], scores in [-1, 1].
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -67,7 +67,7 @@ class Message(msgspec.Struct, frozen=True):
 
     `event_time_ms` is `published_at` unless that is missing or too far in the future, in which case `event_time_source` says
     `kafka` (the record's timestamp) or `clock` (the worker's own, when even Kafka's timestamp lies in the future).
-    `extra` holds the fields that Tidings does not know, untouched.
+    `extra` holds the fields that Tidings does not know, as the JSON they came in.
     """
 
     id: str
@@ -82,7 +82,7 @@ class Message(msgspec.Struct, frozen=True):
     lang: str | None = None
     url: str | None = None
     entities: tuple[str, ...] = ()
-    extra: dict[str, Any] = {}
+    extra: dict[str, msgspec.Raw] = {}
 
     @property
     def content(self) -> str:
@@ -134,7 +134,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_of: str | None
     model: ModelRef
     origin: Origin
-    extra: dict[str, Any] = {}
+    extra: dict[str, msgspec.Raw] = {}
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):

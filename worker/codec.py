@@ -1,0 +1,194 @@
+"""Bytes to values and back. Pure: no clock, no I/O; the one thing that reads what producers send."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from worker.errors import DecodeError
+from worker.messages import AlertEvent, Kind, Message, Origin, OutRecord, Prediction, Record, Signal
+
+MAX_TEXT_CHARS = 8_192
+MAX_BODY_BYTES = 262_144
+MAX_EVENT_TIME_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, the end of RFC 3339."""
+
+T = TypeVar("T")
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Line = Annotated[str, Meta(max_length=2_048)]
+
+
+class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
+    """What a producer sends: a JSON object. Unknown fields are let through to the prediction untouched."""
+
+    text: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description="The text to score, at most 8,192 characters.")]
+    id: Annotated[Name | None, Meta(description="Unique; by default <topic>-<partition>-<offset>.")] = None
+    kind: Annotated[Kind | None, Meta(description="By default as configured for the topic.")] = None
+    title: Line | None = None
+    source: Name | None = None
+    author: Name | None = None
+    lang: Annotated[str, Meta(min_length=1, max_length=35, description="BCP 47, as in `en` or `pt-BR`.")] | None = None
+    url: Line | None = None
+    published_at: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)] | datetime | None,
+        Meta(description="RFC 3339 with an offset, or epoch milliseconds; by default Kafka's timestamp."),
+    ] = None
+    entities: Annotated[list[Name], Meta(max_length=64, description="Entities the producer already knows of.")] = []
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert event's envelope, CloudEvents 1.0 in JSON (https://github.com/cloudevents/spec/blob/v1.0.2)."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: Literal["io.tidings.alert.firing", "io.tidings.alert.resolved"]
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: AlertEvent
+
+
+class Clock(NamedTuple):
+    """The moment of decoding, and how far ahead of it `published_at` may lie; both in milliseconds."""
+
+    now_ms: int
+    max_future_ms: int
+
+
+_KNOWN = frozenset(InputMessage.__struct_fields__)
+_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_input_decoder = msgspec.json.Decoder(InputMessage)
+_encoder = msgspec.json.Encoder()
+_signal_decoder = msgspec.json.Decoder(Signal)
+_prediction_decoder = msgspec.json.Decoder(Prediction)
+_cloud_event_decoder = msgspec.json.Decoder(CloudEvent)
+
+
+def decode_message(record: Record, default_kind: Kind, clock: Clock) -> Message:
+    """Decode and validate one input record.
+
+    Raises:
+        DecodeError: with `reason` one of empty_body, body_too_large, not_utf8, not_json, not_an_object, too_deep, text_missing,
+            text_empty, invalid_field.
+    """
+    parsed, extra = _parse(record.value)
+    if not parsed.text.strip():
+        raise DecodeError("text_empty", "`text` holds nothing but white space")
+    event_time_ms, event_time_source = _event_time(parsed.published_at, record.timestamp_ms, clock)
+    return Message(
+        id=parsed.id or f"{record.topic}-{record.partition}-{record.offset}",
+        text=parsed.text,
+        kind=parsed.kind or default_kind,
+        event_time_ms=event_time_ms,
+        event_time_source=event_time_source,
+        origin=Origin(record.topic, record.partition, record.offset),
+        title=parsed.title,
+        source=parsed.source,
+        author=parsed.author,
+        lang=parsed.lang,
+        url=parsed.url,
+        entities=tuple(parsed.entities),
+        extra=extra,
+    )
+
+
+def _parse(body: bytes | None) -> tuple[InputMessage, dict[str, msgspec.Raw]]:
+    if not body:
+        raise DecodeError("empty_body", "the record has no value")
+    if len(body) > MAX_BODY_BYTES:
+        raise DecodeError("body_too_large", f"{len(body)} bytes; at most {MAX_BODY_BYTES} are read")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DecodeError("not_utf8", str(error)) from error
+    fields = _decode(_fields_decoder, text, "not_an_object")
+    if "text" not in fields:
+        raise DecodeError("text_missing", "the field `text` is required")
+    return _decode(_input_decoder, text, "invalid_field"), {
+        name: raw.copy() for name, raw in fields.items() if name not in _KNOWN
+    }
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes | str, invalid: str) -> T:
+    """Decode with one reason for what is no JSON, and `invalid` for JSON of another shape."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise DecodeError(invalid, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError("not_json", str(error)) from error
+    except RecursionError as error:
+        raise DecodeError("too_deep", "the JSON is nested too deeply") from error
+
+
+def _event_time(
+    published_at: int | datetime | None, kafka_ms: int, clock: Clock
+) -> tuple[int, Literal["published_at", "kafka", "clock"]]:
+    latest = clock.now_ms + clock.max_future_ms
+    published_ms = _epoch_ms(published_at)
+    if published_ms is not None and published_ms <= latest:
+        return published_ms, "published_at"
+    if 0 <= kafka_ms <= latest:
+        return kafka_ms, "kafka"
+    return clock.now_ms, "clock"
+
+
+def _epoch_ms(when: int | datetime | None) -> int | None:
+    if when is None or isinstance(when, int):
+        return when
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    milliseconds = int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    if milliseconds < 0:
+        raise DecodeError("invalid_field", "`published_at` lies before 1970")
+    return milliseconds
+
+
+def encode_prediction(prediction: Prediction) -> bytes:
+    """Encode for `sentiment.predictions`."""
+    return _encoder.encode(prediction)
+
+
+def decode_prediction(body: bytes) -> Prediction:
+    """Decode what `encode_prediction` made; raises DecodeError (`invalid_prediction`)."""
+    return _decode(_prediction_decoder, body, "invalid_prediction")
+
+
+def encode_signal(signal: Signal) -> bytes:
+    """Encode for `sentiment.signals`."""
+    return _encoder.encode(signal)
+
+
+def decode_signal(body: bytes | None) -> Signal:
+    """Decode what `encode_signal` made; raises DecodeError (`invalid_signal`)."""
+    return _decode(_signal_decoder, body or b"", "invalid_signal")
+
+
+def encode_alert_event(event: AlertEvent) -> bytes:
+    """Wrap in a CloudEvents 1.0 envelope and encode, for the Redis stream and `sentiment.alerts`."""
+    kind: Literal["io.tidings.alert.firing", "io.tidings.alert.resolved"] = (
+        "io.tidings.alert.firing" if event.state == "firing" else "io.tidings.alert.resolved"
+    )
+    time = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+    source = f"/tidings/rules/{event.rule}"
+    return _encoder.encode(CloudEvent(id=event.id, source=source, type=kind, subject=event.alert_key, time=time, data=event))
+
+
+def decode_alert_event(body: bytes) -> AlertEvent:
+    """Decode what `encode_alert_event` made; raises DecodeError (`invalid_alert_event`)."""
+    return _decode(_cloud_event_decoder, body, "invalid_alert_event").data
+
+
+def dead_letter(topic: str, record: Record, error: DecodeError) -> OutRecord:
+    """Return `record` for the dead-letter topic: key, value, and headers as they came, the reason in added headers."""
+    added = {
+        "tidings.reason": error.reason,
+        "tidings.detail": str(error)[:1_000],
+        "tidings.topic": record.topic,
+        "tidings.partition": str(record.partition),
+        "tidings.offset": str(record.offset),
+        "tidings.timestamp_ms": str(record.timestamp_ms),
+    }
+    headers = (*record.headers, *((name, value.encode()) for name, value in added.items()))
+    return OutRecord(topic, record.key, record.value, headers)
