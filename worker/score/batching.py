@@ -1,0 +1,108 @@
+"""Form micro-batches by padded tokens and deadline, one queue per length bucket.
+
+Cost is padded tokens: the bucket's length times the number of texts. Triton's dynamic batcher merges equal shapes only, so
+every batch is padded to its bucket's length (docs: Triton Inference Server, "Dynamic Batcher").
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+import numpy as np
+
+from worker.ports import TokenBatch
+
+T = TypeVar("T")
+
+
+class BatchLimits(msgspec.Struct, frozen=True):
+    """`buckets` in tokens, ascending; a batch takes at most `max_tokens` padded tokens, but at least one text."""
+
+    buckets: tuple[int, ...]
+    max_tokens: int
+    max_texts: int
+    deadline_ms: float
+
+    def texts(self, bucket: int) -> int:
+        """How many texts fill a batch of this bucket."""
+        return max(1, min(self.max_texts, self.max_tokens // bucket))
+
+
+class Tokenised(msgspec.Struct, Generic[T], frozen=True):
+    """A text's token ids, when its message arrived (ms, the caller's clock), and what the caller keeps with it."""
+
+    ids: Sequence[int]
+    arrived_ms: float
+    item: T
+
+
+class Batch(msgspec.Struct, Generic[T], frozen=True):
+    """Texts of one bucket, in order of arrival."""
+
+    bucket: int
+    texts: tuple[Tokenised[T], ...]
+
+    @property
+    def padding(self) -> float:
+        """The share of the batch's tokens that is padding."""
+        return 1 - sum(len(text.ids) for text in self.texts) / (self.bucket * len(self.texts))
+
+
+class Batcher(Generic[T]):
+    """Holds tokenised texts until they make a batch."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._queues: dict[int, deque[Tokenised[T]]] = {bucket: deque() for bucket in limits.buckets}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def add(self, text: Tokenised[T]) -> None:
+        """Queue a text in the smallest bucket that holds it.
+
+        Raises:
+            ValueError: it is longer than the largest bucket; the tokenizer truncates, so that is a fault of the caller.
+        """
+        for bucket, queue in self._queues.items():
+            if len(text.ids) <= bucket:
+                queue.append(text)
+                return
+        raise ValueError(f"{len(text.ids)} tokens do not fit the largest bucket, {self._limits.buckets[-1]}")
+
+    def take(self, now_ms: float, *, idle: bool = False) -> Batch[T] | None:
+        """Return the batch that should leave now: of those due, the one with the oldest text.
+
+        A batch is due when it is full or its oldest text has reached the deadline; when the model is `idle`, any batch is,
+        because waiting would gain nothing.
+        """
+        due = [bucket for bucket, queue in self._queues.items() if queue and (idle or self._is_due(bucket, now_ms))]
+        if not due:
+            return None
+        bucket = min(due, key=lambda bucket: self._queues[bucket][0].arrived_ms)
+        queue = self._queues[bucket]
+        return Batch(bucket, tuple(queue.popleft() for _ in range(min(len(queue), self._limits.texts(bucket)))))
+
+    def next_deadline_ms(self) -> float | None:
+        """When the next batch is due by its age, None while nothing waits."""
+        oldest = [queue[0].arrived_ms for queue in self._queues.values() if queue]
+        return min(oldest) + self._limits.deadline_ms if oldest else None
+
+    def clear(self) -> None:
+        """Drop everything."""
+        for queue in self._queues.values():
+            queue.clear()
+
+    def _is_due(self, bucket: int, now_ms: float) -> bool:
+        queue = self._queues[bucket]
+        return len(queue) >= self._limits.texts(bucket) or now_ms - queue[0].arrived_ms >= self._limits.deadline_ms
+
+
+def pad(batch: Batch[T], pad_id: int) -> TokenBatch:
+    """Return the batch as arrays of shape (texts, bucket), int64, padded on the right."""
+    lengths = np.fromiter((len(text.ids) for text in batch.texts), dtype=np.int64, count=len(batch.texts))
+    mask = np.arange(batch.bucket) < lengths[:, None]
+    input_ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    input_ids[mask] = np.concatenate([np.asarray(text.ids, dtype=np.int64) for text in batch.texts])
+    return TokenBatch(input_ids, mask.astype(np.int64))
