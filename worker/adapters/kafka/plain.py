@@ -1,0 +1,84 @@
+"""Reading and writing without a group or a transaction, for the commands that look at topics or fill them."""
+
+from collections.abc import Iterator, Sequence
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException
+
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, consumer_config, translated
+from worker.adapters.kafka.source import to_record
+from worker.errors import RetryableError
+from worker.messages import OutRecord, Record
+from worker.settings import KafkaSettings
+
+
+class PlainReader:
+    """Reads whole topics, committed records only, without joining a group."""
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], *, from_beginning: bool) -> None:
+        self._consumer = ck.Consumer(consumer_config(settings, f"{settings.group_prefix}-tail"))
+        start = ck.OFFSET_BEGINNING if from_beginning else ck.OFFSET_END
+        with translated("reading topics"):
+            known = self._consumer.list_topics(timeout=TIMEOUT_S).topics
+            if missing := [topic for topic in topics if topic not in known]:
+                raise RetryableError(f"no such topic: {', '.join(missing)}; `tidings check --create-topics` makes them")
+            partitions = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+            self._consumer.assign([ck.TopicPartition(*partition, start) for partition in partitions])
+
+    def read(self, timeout_s: float) -> Iterator[Record]:
+        """Yield what arrives within the time, or at once what is already here.
+
+        Raises:
+            RetryableError: the cluster answered with an error.
+        """
+        with translated("reading topics"):
+            for message in self._consumer.consume(500, timeout_s):
+                if message.error() is not None:
+                    raise KafkaException(message.error())
+                yield to_record(message)
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._consumer.close()
+
+
+class PlainProducer:
+    """An idempotent producer: what it sends arrives once and in order, as long as the process lives."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        config = {"enable.idempotence": True, "linger.ms": 5, "message.max.bytes": settings.message_max_bytes}
+        self._producer = ck.Producer(client_config(settings) | config)
+        self._failed: KafkaError | None = None
+
+    def send(self, record: OutRecord) -> None:
+        """Queue a record, waiting for room.
+
+        Raises:
+            RetryableError: an earlier record could not be delivered.
+        """
+        self._raise_failure()
+        while True:
+            try:
+                self._producer.produce(record.topic, record.value, record.key, on_delivery=self._delivered)
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait until everything is delivered.
+
+        Raises:
+            RetryableError: something was not.
+        """
+        left = self._producer.flush(TIMEOUT_S)
+        self._raise_failure()
+        if left:
+            raise RetryableError(f"{left} records were not delivered within {TIMEOUT_S:.0f} s")
+
+    def _delivered(self, error: KafkaError | None, _message: object) -> None:
+        self._failed = self._failed or error
+
+    def _raise_failure(self) -> None:
+        if self._failed is not None:
+            raise RetryableError(f"a record could not be delivered: {self._failed.str()}")

@@ -1,0 +1,91 @@
+"""Writing in transactions."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+import confluent_kafka as ck
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, translated
+from worker.errors import AbortedError, FatalError
+from worker.messages import OutRecord, TopicPartition
+from worker.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaSink:
+    """`ports.Sink` over a confluent-kafka transactional producer."""
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        self._producer = ck.Producer(
+            client_config(settings)
+            | {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": int(settings.transaction_timeout_s * 1000),
+                "message.max.bytes": settings.message_max_bytes,
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.kbytes": 256 * 1024,
+                "error_cb": lambda error: log.warning("kafka producer", error=error.str()),
+            }
+        )
+        with translated("starting transactions"):
+            self._producer.init_transactions(TIMEOUT_S)
+
+    def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
+        """Produce and commit in one transaction.
+
+        1. Begin. 2. Produce every record. 3. Add the offsets, fenced by the group's generation. 4. Commit, which flushes, and
+        which fails if the delivery of any record failed: the producer itself latches the first such error. On any error: abort.
+        """
+        try:
+            self._producer.begin_transaction()
+            for record in records:
+                self._produce(record)
+            self._producer.send_offsets_to_transaction(
+                [ck.TopicPartition(*partition, offset) for partition, offset in offsets.items()], group, TIMEOUT_S
+            )
+            self._retried(lambda: self._producer.commit_transaction(TIMEOUT_S))
+        except KafkaException as error:
+            self._abort(error.args[0])
+
+    def close(self) -> None:
+        """See `ports.Sink`. librdkafka aborts nothing by itself on destruction; `commit` leaves no transaction open."""
+        self._producer.purge()
+        self._producer.flush(0)
+
+    def _produce(self, record: OutRecord) -> None:
+        timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, record.value, record.key, headers=list(record.headers), timestamp=timestamp_ms
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def _abort(self, cause: KafkaError) -> NoReturn:
+        if cause.fatal():
+            raise FatalError(f"the Kafka producer cannot go on: {cause.str()}")
+        try:
+            self._retried(lambda: self._producer.abort_transaction(TIMEOUT_S))
+        except KafkaException as error:
+            raise FatalError(f"a transaction could be neither committed nor aborted: {error.args[0].str()}") from error
+        raise AbortedError(f"the transaction was rolled back: {cause.str()}")
+
+    def _retried(self, call: Callable[[], None], attempts: int = 5) -> None:
+        """Call again as long as librdkafka says that the same call may be repeated."""
+        for attempt in range(attempts):
+            try:
+                return call()
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == attempts - 1:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+        return None

@@ -1,0 +1,151 @@
+"""Reading as a member of a consumer group."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import confluent_kafka as ck
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from worker.adapters.kafka.config import TIMEOUT_S, consumer_config, translated
+from worker.errors import FatalError
+from worker.messages import Record, TopicPartition
+from worker.ports import RebalanceListener
+from worker.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaSource:
+    """`ports.Source` over a confluent-kafka consumer with cooperative rebalancing."""
+
+    def __init__(self, settings: KafkaSettings, group: str) -> None:
+        self._fatal: KafkaError | None = None
+        self._consumer = ck.Consumer(consumer_config(settings, group) | {"error_cb": self._on_error})
+        self._assigned: set[TopicPartition] = set()
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """See `ports.Source`."""
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=self._assigning(listener),
+            on_revoke=self._taking_away(listener.on_revoked),
+            on_lost=self._taking_away(listener.on_lost),
+        )
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """See `ports.Source`. Waits for the first record only, then takes what is already here."""
+        with translated("reading from Kafka"):
+            first = self._consumer.poll(timeout_s)
+            rest = self._consumer.consume(max_records - 1, 0) if first is not None and max_records > 1 else []
+        if self._fatal is not None:
+            raise FatalError(f"the Kafka consumer cannot go on: {self._fatal.str()}")
+        messages = [message for message in (first, *rest) if message is not None and self._is_record(message)]
+        # consume() can return what was fetched before a rebalance took its partition away (confluent-kafka-python 1013).
+        return [record for record in map(to_record, messages) if record.topic_partition in self._assigned]
+
+    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """See `ports.Source`."""
+        with translated("seeking"):
+            for partition, offset in offsets.items():
+                self._consumer.seek(ck.TopicPartition(*partition, offset))
+
+    def rewind(self, partitions: Sequence[TopicPartition]) -> None:
+        """See `ports.Source`."""
+        committed = self.committed(partitions)
+        self.seek({p: ck.OFFSET_BEGINNING if offset is None else offset for p, offset in committed.items()})
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """See `ports.Source`."""
+        with translated("reading committed offsets"):
+            answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=TIMEOUT_S)
+            return {_partition(a): _checked(a).offset if a.offset >= 0 else None for a in answers}
+
+    def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
+        """See `ports.Source`."""
+        with translated("looking offsets up by time"):
+            asked = [ck.TopicPartition(*p, timestamp_ms) for p in partitions]
+            answers = {_partition(a): _checked(a).offset for a in self._consumer.offsets_for_times(asked, timeout=TIMEOUT_S)}
+            return {p: offset if offset >= 0 else self._end(p) for p, offset in answers.items()}
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """See `ports.Source`."""
+        with translated("pausing"):
+            self._consumer.pause([ck.TopicPartition(*p) for p in partitions])
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """See `ports.Source`."""
+        with translated("resuming"):
+            self._consumer.resume([ck.TopicPartition(*p) for p in partitions])
+
+    def group_metadata(self) -> object:
+        """See `ports.Source`."""
+        return self._consumer.consumer_group_metadata()
+
+    def close(self) -> None:
+        """See `ports.Source`; the listener hears of the revocation from here."""
+        with translated("leaving the group"):
+            self._consumer.close()
+
+    def _end(self, partition: TopicPartition) -> int:
+        _, high = self._consumer.get_watermark_offsets(ck.TopicPartition(*partition), timeout=TIMEOUT_S)
+        return int(high)
+
+    def _assigning(self, listener: RebalanceListener) -> Callable[[ck.Consumer, list[ck.TopicPartition]], None]:
+        def on_assign(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            names = [_partition(p) for p in partitions]
+            starts = listener.on_assigned(names)
+            self._assigned.update(names)
+            consumer.incremental_assign([ck.TopicPartition(*name, starts.get(name, ck.OFFSET_STORED)) for name in names])
+            log.info("partitions assigned", partitions=_readable(names))
+
+        return on_assign
+
+    def _taking_away(
+        self, tell: Callable[[Sequence[TopicPartition]], None]
+    ) -> Callable[[ck.Consumer, list[ck.TopicPartition]], None]:
+        def on_taken(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            names = [_partition(p) for p in partitions]
+            tell(names)
+            self._assigned.difference_update(names)
+            consumer.incremental_unassign(partitions)
+            log.info("partitions taken away", partitions=_readable(names))
+
+        return on_taken
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.warning("kafka consumer", error=error.str())
+        if error.fatal():
+            self._fatal = error
+
+    def _is_record(self, message: ck.Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal():
+            raise FatalError(f"the Kafka consumer cannot go on: {error.str()}")
+        log.warning("kafka consumer", error=error.str(), topic=message.topic())
+        return False
+
+
+def _partition(partition: ck.TopicPartition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)
+
+
+def _checked(answer: ck.TopicPartition) -> ck.TopicPartition:
+    if answer.error is not None:
+        raise KafkaException(answer.error)
+    return answer
+
+
+def to_record(message: "ck.Message[bytes, bytes]") -> Record:
+    """Return librdkafka's message as ours."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise FatalError("Kafka delivered a record that does not say where it comes from")
+    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return Record(topic, partition, offset, message.key(), message.value(), message.timestamp()[1], tuple(headers))
+
+
+def _readable(partitions: Sequence[TopicPartition]) -> list[str]:
+    return [f"{p.topic}-{p.partition}" for p in sorted(partitions)]
