@@ -1,0 +1,56 @@
+# The commands of the project, each one line in `make help`. Extra arguments: make test ARGS="tests/unit -k codec"
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+BIN := .venv/bin
+PACKAGES := worker training deploy
+MODEL := triton_repo/sentiment/1/model.onnx
+ADAPTER := $(wildcard training/adapters/*/* training/adapter/*)
+ARGS ?=
+
+# Reaches the tools and uv without an activated environment; behind the user's own PATH nothing of theirs changes.
+export PATH := $(CURDIR)/$(BIN):$(PATH):$(or $(TIDINGS_CACHE_DIR),$(CURDIR)/.cache)/uv/bin
+
+.PHONY: help setup demo test lint format model up down status clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv with everything in it; at once when nothing changed
+	@sh deploy/local/bootstrap.sh
+
+demo: setup ## run the main job on a stack of its own, live in the terminal
+	@tidings demo $(ARGS)
+
+up: setup ## start Kafka, Redis and Triton on this machine
+	@tidings up $(ARGS)
+
+down: setup ## stop them
+	@tidings down $(ARGS)
+
+status: setup ## say what is running and where
+	@tidings status $(ARGS)
+
+model: setup $(MODEL) ## export the model for Triton, unless it is there and newer than the adapter
+
+$(MODEL): $(ADAPTER)
+	@tidings export
+
+test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton too
+	@pytest $(ARGS)
+
+lint: setup ## ruff, mypy, hadolint, the compose files against their schema
+	ruff check .
+	ruff format --check .
+	mypy $(PACKAGES:%=-p %)
+	hadolint deploy/docker/Dockerfile
+	check-jsonschema --builtin-schema vendor.compose-spec deploy/compose*.yaml
+
+format: setup ## let ruff put things right
+	ruff check --fix .
+	ruff format .
+
+clean: ## remove what was built and run; keeps .venv and the downloads in .cache
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidings/runs
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find triton_repo -name '*.onnx' -delete
