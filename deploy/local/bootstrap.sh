@@ -93,7 +93,7 @@ install_uv() { # into $cache/uv, never into the system
     say "installing uv $UV_VERSION into $cache/uv"
     "$python" -m pip --version >/dev/null 2>&1 || apt_install python3-pip ||
         die "pip is missing and cannot be installed from here; install pip for $python (Debian: apt-get install python3-pip), or uv"
-    "$python" -m pip install --quiet --disable-pip-version-check --target "$cache/uv" --upgrade "uv==$UV_VERSION" >&2
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --target "$cache/uv" --upgrade "uv==$UV_VERSION" >&2
 }
 
 install_all() {
