@@ -5,14 +5,19 @@ from collections import OrderedDict
 
 import msgspec
 
-from worker.messages import Sentiment
+from worker.messages import Message, Origin, Sentiment
 
 
 class Known(msgspec.Struct):
     """A text's first message, and its sentiment once that is there."""
 
     first_id: str
+    first_origin: Origin
     sentiment: Sentiment | None = None
+
+    def duplicate_of(self, message: Message) -> str | None:
+        """Return the first message's id if `message` is a later one; a record that is read again is no duplicate of itself."""
+        return None if message.origin == self.first_origin else self.first_id
 
 
 class DuplicateIndex:
@@ -26,15 +31,15 @@ class DuplicateIndex:
         self._capacity = capacity
         self._known: OrderedDict[bytes, Known] = OrderedDict()
 
-    def look_up(self, content: str, message_id: str) -> Known:
-        """Return what is known of the text, remembering it under `message_id` if it is new.
+    def look_up(self, message: Message) -> Known:
+        """Return what is known of the message's text, remembering the message if the text is new.
 
         White space is folded first, as the tokenizer does.
         """
-        digest = hashlib.blake2b(" ".join(content.split()).encode(), digest_size=16).digest()
+        digest = hashlib.blake2b(" ".join(message.content.split()).encode(), digest_size=16).digest()
         known = self._known.get(digest)
         if known is None:
-            known = self._known[digest] = Known(message_id)
+            known = self._known[digest] = Known(message.id, message.origin)
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
         self._known.move_to_end(digest)

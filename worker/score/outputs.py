@@ -1,0 +1,74 @@
+"""What one scored message becomes: a prediction, and a signal for each watched name in it."""
+
+import msgspec
+
+from worker.codec import encode_prediction, encode_signal
+from worker.messages import Matches, Message, ModelRef, OutRecord, Prediction, Sentiment, Signal
+
+EXCERPT_CHARS = 160
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A message and everything that was found out about it."""
+
+    message: Message
+    matches: Matches
+    sentiment: Sentiment
+    duplicate_of: str | None
+    model: ModelRef
+
+
+def prediction_record(scored: Scored, topic: str) -> OutRecord:
+    """Return the prediction for `topic`, under the message's id."""
+    message, sentiment = scored.message, scored.sentiment
+    prediction = Prediction(
+        id=message.id,
+        label=sentiment.label,
+        probabilities=sentiment.probabilities,
+        score=sentiment.score,
+        entities=scored.matches.entities,
+        topics=scored.matches.topics,
+        kind=message.kind,
+        source=message.source,
+        event_time_ms=message.event_time_ms,
+        event_time_source=message.event_time_source,
+        duplicate_of=scored.duplicate_of,
+        model=scored.model,
+        origin=message.origin,
+        extra=message.extra,
+    )
+    return OutRecord(topic, message.id.encode(), encode_prediction(prediction))
+
+
+def signal_records(scored: Scored, topic: str) -> list[OutRecord]:
+    """Return one signal per alert key for `topic`, each under its alert key."""
+    message, sentiment = scored.message, scored.sentiment
+    excerpt = _excerpt(message.content)
+    return [
+        OutRecord(
+            topic,
+            alert_key.encode(),
+            encode_signal(
+                Signal(
+                    alert_key=alert_key,
+                    message_id=message.id,
+                    label=sentiment.label,
+                    negative=sentiment.probabilities.negative,
+                    score=sentiment.score,
+                    kind=message.kind,
+                    source=message.source,
+                    event_time_ms=message.event_time_ms,
+                    duplicate_of=scored.duplicate_of,
+                    excerpt=excerpt,
+                    model=scored.model,
+                    origin=message.origin,
+                )
+            ),
+        )
+        for alert_key in scored.matches.alert_keys
+    ]
+
+
+def _excerpt(content: str) -> str:
+    line = " ".join(content.split())
+    return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
