@@ -206,7 +206,7 @@ class ScoreRole:
         self.counts.tokens += sum(len(text.ids) for text in batch.texts)
 
     def _finish_batch(self, batch: Batch[_Item], logits: NDArray[np.float32]) -> None:
-        finite = [bool(row) for row in np.isfinite(logits).all(axis=1)]
+        finite = np.isfinite(logits.sum(axis=1))
         sentiments = iter(self._stages.calibration.sentiments(logits[finite]))
         for text, is_finite in zip(batch.texts, finite, strict=True):
             if is_finite:
