@@ -5,6 +5,7 @@ One contract suite (`tests/contract/`) holds every implementation, in memory or 
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from itertools import pairwise
 from typing import Protocol
 
 import msgspec
@@ -159,6 +160,9 @@ class AlertCommit(msgspec.Struct, frozen=True, kw_only=True):
 
     `states` maps alert keys to their encoded state; `due` to their timers, None where a timer is to go. `events` are in order
     of (offset, sequence).
+
+    Raises:
+        ValueError: the offsets do not grow, or the events are not of this run or out of order.
     """
 
     partition: TopicPartition
@@ -168,6 +172,15 @@ class AlertCommit(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[str, bytes]
     due: dict[str, int | None]
     events: tuple[StoredEvent, ...]
+
+    def __post_init__(self) -> None:
+        places = [(stored.offset, stored.sequence) for stored in self.events]
+        if self.next_offset <= (-1 if self.expected_offset is None else self.expected_offset):
+            raise ValueError(f"next offset {self.next_offset} does not lie past {self.expected_offset}")
+        if any(later <= earlier for earlier, later in pairwise(places)) or any(
+            not (self.expected_offset or 0) <= offset < self.next_offset for offset, _ in places
+        ):
+            raise ValueError("events must be of signals of this run, each once, in order")
 
 
 class AlertStore(Protocol):

@@ -1,0 +1,240 @@
+"""Alert state, offsets and the stream of alert events in Redis or Valkey: the real `AlertStore`.
+
+What there is of partition 3 of `sentiment.signals`; all of it shares a hash tag, so it lies in one slot of a cluster:
+
+    tidings:{sentiment.signals-3}:meta              hash     next_offset, max_event_time_ms, digest of the last commit
+    tidings:{sentiment.signals-3}:state:<alert key> string   one key's state, with a time to live
+    tidings:{sentiment.signals-3}:due               zset     alert key -> event time at which to look at it
+    tidings:{sentiment.signals-3}:alerts            stream   id <signal offset + 1>-<sequence>, field `event`: CloudEvents JSON
+    tidings:alerts                                  channel  {"stream": ..., "id": ...}: look there
+
+The stream is the truth and the channel a hint. Ids begin at offset + 1 because Redis does not allow 0-0.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Self, cast
+
+import msgspec
+from redis import Redis, RedisCluster
+from redis import exceptions as redis_errors
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from worker.codec import decode_alert_event, encode_alert_event
+from worker.errors import DecodeError, FatalError, FencedError, RetryableError, SettingsError
+from worker.messages import TopicPartition
+from worker.ports import AlertCommit, PartitionState, StoredEvent
+
+_COMMIT = files("worker.adapters").joinpath("commit.lua").read_text()
+_COMMIT_SHA = hashlib.sha1(_COMMIT.encode(), usedforsecurity=False).hexdigest()
+_KEYS_PER_READ = 1_000
+_FATAL = (
+    redis_errors.AuthenticationError,
+    redis_errors.AuthorizationError,
+    redis_errors.NoPermissionError,
+    redis_errors.ClusterCrossSlotError,
+)
+_PASSING = (
+    redis_errors.BusyLoadingError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.TryAgainError,
+    redis_errors.AskError,
+    redis_errors.ClusterDownError,
+)
+
+
+class RedisStoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How keys are named, how long things are kept, and how long Redis may take."""
+
+    prefix: str = "tidings"
+    state_ttl_s: float = 7 * 86_400
+    """State that was not written for longer is forgotten; must exceed every rule's window."""
+    stream_max_events: int = 10_000
+    """Relayed events kept in a partition's stream."""
+    timeout_s: float = 5
+
+
+class RedisAlertStore:
+    """An `AlertStore` over one Redis, or over a cluster. Not for use by several threads at once."""
+
+    def __init__(self, client: "Redis | RedisCluster", options: RedisStoreOptions) -> None:
+        self._client = client
+        self._options = options
+
+    @classmethod
+    def connect(cls, url: str, options: RedisStoreOptions | None = None, *, cluster: bool = False) -> Self:
+        """Prepare a client for a `redis://`, `rediss://` (TLS) or `unix://` URL; Redis itself need not be there yet.
+
+        Raises:
+            SettingsError: the URL is none of these.
+            RetryableError: no node of the cluster answers (a single Redis is asked only later).
+        """
+        options = options or RedisStoreOptions()
+        try:
+            with _translated():
+                client = _cluster_client(url, options) if cluster else _client(url, options)
+        except ValueError as error:
+            raise SettingsError(
+                "redis.url: expected redis://, rediss:// or unix://, then user:password@host:port/db"
+            ) from error
+        return cls(client, options)
+
+    def version(self) -> str:
+        """Ask the server for its version, such as `7.0.15`.
+
+        Raises:
+            RetryableError: it does not answer.
+            FatalError: it refuses us.
+        """
+        with _translated():
+            info = cast("Mapping[str, Any]", self._client.info("server", **self._one_node))
+        return str(info["redis_version"])
+
+    def load(self, partition: TopicPartition) -> PartitionState | None:
+        """See `AlertStore.load`."""
+        key = self._key_of(partition)
+        with _translated():
+            next_offset, newest_ms = self._client.hmget(key("meta"), ["next_offset", "max_event_time_ms"])
+            if next_offset is None or newest_ms is None:
+                return None
+            due = cast("list[tuple[bytes, float]]", self._client.zrange(key("due"), 0, -1, withscores=True))
+        return PartitionState(int(next_offset), int(newest_ms), {name.decode(): int(at_ms) for name, at_ms in due})
+
+    def states(self, partition: TopicPartition, keys: Sequence[str]) -> dict[str, bytes]:
+        """See `AlertStore.states`."""
+        key = self._key_of(partition)
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), _KEYS_PER_READ):
+            part = keys[start : start + _KEYS_PER_READ]
+            with _translated():
+                values = cast("list[bytes | None]", self._client.mget([key(f"state:{name}") for name in part]))
+            found.update((name, value) for name, value in zip(part, values, strict=True) if value is not None)
+        return found
+
+    def commit(self, commit: AlertCommit) -> None:
+        """See `AlertStore.commit`.
+
+        A retry after a lost reply finds its own next offset stored, with its own digest: done. The digest covers all of the
+        commit, so another worker's commit passes for ours only where it wrote the very same thing, and then ours is done too.
+        """
+        keys, arguments = self._script_input(commit)
+        with _translated():
+            answer = self._run_script(keys, arguments)
+        if answer != b"done":
+            where = f"{commit.partition.topic}-{commit.partition.partition}"
+            raise FencedError(f"{where}: stored offset is not {commit.expected_offset}; another worker owns the partition")
+
+    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> list[StoredEvent]:
+        """See `AlertStore.events`."""
+        stream = self._key_of(partition)("alerts")
+        found = self._range(stream, f"{from_offset + 1}-0", "+", limit + 1)
+        if len(found) <= limit:
+            return found
+        whole = [stored for stored in found if stored.offset < found[-1].offset]
+        one_signal = str(found[0].offset + 1)
+        return whole or self._range(stream, one_signal, one_signal, None)
+
+    def trim(self, partition: TopicPartition, before_offset: int) -> None:
+        """See `AlertStore.trim`."""
+        stream = self._key_of(partition)("alerts")
+        with _translated():
+            excess = self._client.xlen(stream) - self._options.stream_max_events
+            if excess <= 0:
+                return
+            oldest = cast("list[tuple[bytes, Any]]", self._client.xrange(stream, count=excess + 1))
+            kept_from = min(_parse_id(oldest[-1][0]), (before_offset + 1, 0))
+            self._client.xtrim(stream, minid=f"{kept_from[0]}-{kept_from[1]}", approximate=False)
+
+    def close(self) -> None:
+        """See `AlertStore.close`."""
+        self._client.close()
+
+    @cached_property
+    def _one_node(self) -> dict[str, Any]:
+        return {"target_nodes": RedisCluster.RANDOM} if isinstance(self._client, RedisCluster) else {}
+
+    def _key_of(self, partition: TopicPartition) -> Callable[[str], str]:
+        tagged = f"{self._options.prefix}:{{{partition.topic}-{partition.partition}}}:"
+        return tagged.__add__
+
+    def _script_input(self, commit: AlertCommit) -> tuple[list[str], list[str | bytes | int]]:
+        key = self._key_of(commit.partition)
+        channel, stream = f"{self._options.prefix}:alerts", key("alerts")
+        keys = [key("meta"), key("due"), stream, *(key(f"state:{name}") for name in commit.states)]
+        expected = "" if commit.expected_offset is None else commit.expected_offset
+        ttl_ms = int(self._options.state_ttl_s * 1_000)
+        arguments: list[str | bytes | int] = [expected, commit.next_offset, commit.max_event_time_ms, _digest(commit)]
+        arguments += [ttl_ms, channel, len(commit.due), len(commit.events), *commit.states.values()]
+        for name, at_ms in commit.due.items():
+            arguments += [name, "" if at_ms is None else at_ms]
+        for stored in commit.events:
+            stream_id = f"{stored.offset + 1}-{stored.sequence}"
+            hint = msgspec.json.encode({"stream": stream, "id": stream_id})
+            arguments += [stored.offset + 1, stored.sequence, encode_alert_event(stored.event), hint]
+        return keys, arguments
+
+    def _run_script(self, keys: list[str], arguments: list[str | bytes | int]) -> object:
+        try:
+            return cast("object", self._client.evalsha(_COMMIT_SHA, len(keys), *keys, *arguments))
+        except redis_errors.NoScriptError:
+            return cast("object", self._client.eval(_COMMIT, len(keys), *keys, *arguments))
+
+    def _range(self, stream: str, first: str, last: str, count: int | None) -> list[StoredEvent]:
+        with _translated():
+            entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrange(stream, first, last, count))
+        return [_stored_event(entry_id, fields) for entry_id, fields in entries]
+
+
+def _client(url: str, options: RedisStoreOptions) -> Redis:
+    return Redis.from_url(url, health_check_interval=15, **_connection(options))
+
+
+def _cluster_client(url: str, options: RedisStoreOptions) -> RedisCluster:
+    return RedisCluster.from_url(url, **_connection(options))
+
+
+def _connection(options: RedisStoreOptions) -> dict[str, Any]:
+    """Every wait has an end, and a try whose reply was lost is safe to repeat (see `RedisAlertStore.commit`)."""
+    return {
+        "socket_timeout": options.timeout_s,
+        "socket_connect_timeout": options.timeout_s,
+        "socket_keepalive": True,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
+        "client_name": "tidings-alert",
+        "protocol": 2,
+    }
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what redis-py raises into our errors; its messages name hosts and commands, never the password."""
+    try:
+        yield
+    except _FATAL as error:
+        raise FatalError(f"Redis refuses us: {error}; check the user, its password and its permissions") from error
+    except (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.RedisClusterException, *_PASSING) as error:
+        raise RetryableError(f"Redis does not answer: {error}") from error
+    except redis_errors.RedisError as error:
+        raise FatalError(f"Redis answers with an error: {error}") from error
+
+
+def _digest(commit: AlertCommit) -> str:
+    return hashlib.blake2b(msgspec.msgpack.encode(commit), digest_size=16).hexdigest()
+
+
+def _parse_id(entry_id: bytes) -> tuple[int, int]:
+    first, second = entry_id.split(b"-")
+    return int(first), int(second)
+
+
+def _stored_event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> StoredEvent:
+    after, sequence = _parse_id(entry_id)
+    try:
+        return StoredEvent(after - 1, sequence, decode_alert_event(fields[b"event"]))
+    except DecodeError as error:
+        raise FatalError(f"the alert stream's entry {entry_id.decode()} cannot be read: {error}") from error

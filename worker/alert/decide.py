@@ -1,0 +1,183 @@
+"""The one decision: `decide(rules, state, signal, watermark) -> state, events, reasons`. Pure: no clock, I/O or randomness.
+
+The live role, a rebuild and a backtest call this same function, so they agree. Windows are looked at only at bucket boundaries
+that the watermark has passed, in order; a signal older than the last of them is late, and only counted. So the order in
+which signals come, within the allowed lateness, makes no difference, and neither does how often a key is looked at.
+
+When a rule changes, its version does: its window starts afresh, for figures gathered under other terms prove nothing, and a
+pending alert is dropped; but a firing alert goes on under its id, until the new rule finds, on its own data, that all is well.
+When a rule goes, or no longer covers a key, a firing alert is resolved with the reason `rule_removed`, never forgotten.
+"""
+
+import hashlib
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from worker.alert import detectors, windows
+from worker.alert.detectors import Reading
+from worker.alert.evidence import gather, model_of
+from worker.alert.lifecycle import Life, Reason, Timing, advance
+from worker.alert.rules import Rule, RuleSet
+from worker.alert.state import KeyState, RuleState
+from worker.messages import AlertEvent, Signal
+
+Intake = Literal["counted", "late", "duplicate", "out_of_scope"]
+
+
+class RuleReason(NamedTuple):
+    """What one rule made of it: the life cycle's latest reason, or what became of the signal."""
+
+    rule: str
+    reason: Reason | Intake
+
+
+class Decision(NamedTuple):
+    """The key's new state, the events that this caused in order of time and rule, and the reasons, rule by rule."""
+
+    state: KeyState
+    events: tuple[AlertEvent, ...]
+    reasons: tuple[RuleReason, ...]
+
+
+class _Outcome(NamedTuple):
+    state: RuleState | None
+    events: list[AlertEvent]
+    reasons: list[RuleReason]
+
+
+def decide(rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms: int) -> Decision:
+    """Return what becomes of a key when the watermark has reached `watermark_ms` and, where there is one, `signal` came.
+
+    `signal` must be of the state's key, and the watermark must have taken account of it. Without a signal only what the
+    watermark makes due is done.
+    """
+    outcomes = {rule.name: _look(rule, state, signal, watermark_ms) for rule in rules.for_key(state.alert_key)}
+    for name in state.rules.keys() - outcomes.keys():
+        outcomes[name] = _remove(name, state.rules[name], watermark_ms)
+    kept = {name: outcome.state for name, outcome in sorted(outcomes.items()) if outcome.state is not None}
+    dues = [due for name, rule_state in kept.items() if (due := _due(rules.by_name[name], rule_state)) is not None]
+    events = sorted((event for outcome in outcomes.values() for event in outcome.events), key=lambda e: (e.at_ms, e.rule))
+    reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
+    return Decision(KeyState(state.alert_key, kept, min(dues, default=None)), tuple(events), reasons)
+
+
+def alert_id(rule: str, alert_key: str, started_at_ms: int) -> str:
+    """Return the id of the alert that began then: 16 hexadecimal digits, the same in every replay."""
+    return hashlib.sha256(f"{rule}\n{alert_key}\n{started_at_ms}".encode()).hexdigest()[:16]
+
+
+def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int) -> _Outcome:
+    closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
+    stored = key.rules.get(rule.name)
+    intake = _intake(rule, signal, closed_ms) if signal else None
+    reasons = [RuleReason(rule.name, intake)] if intake else []
+    if stored is None and intake in {None, "duplicate", "out_of_scope"}:
+        return _Outcome(None, [], reasons)
+    state = stored or RuleState(rule.version, closed_ms)
+    if state.version != rule.version:
+        state, reason = _adopt(rule, state, closed_ms)
+        reasons.append(reason)
+    if closed_ms > state.evaluated_ms:
+        state, events, found = _close(rule, key.alert_key, state, closed_ms)
+        reasons += found
+    else:
+        events = []
+    return _Outcome(_take(rule, state, signal, intake), events, reasons)
+
+
+def _intake(rule: Rule, signal: Signal, closed_ms: int) -> Intake:
+    if not rule.scope.admits(signal.source, signal.kind):
+        return "out_of_scope"
+    if signal.duplicate_of is not None and not rule.count_duplicates:
+        return "duplicate"
+    return "late" if signal.event_time_ms < closed_ms else "counted"
+
+
+def _take(rule: Rule, state: RuleState, signal: Signal | None, intake: Intake | None) -> RuleState:
+    if signal is not None and intake == "counted":
+        return replace(state, buckets=windows.add(state.buckets, signal, rule.detector.bucket))
+    return replace(state, late=state.late + 1) if intake == "late" else state
+
+
+def _adopt(rule: Rule, state: RuleState, closed_ms: int) -> tuple[RuleState, RuleReason]:
+    """Go on under a changed rule; see the module's docstring."""
+    step = advance(state.life, "rule_changed", closed_ms, _timing(rule))
+    fresh = RuleState(rule.version, closed_ms, step.life, late=state.late, fired=state.fired)
+    return fresh, RuleReason(rule.name, step.reason)
+
+
+def _remove(name: str, state: RuleState, watermark_ms: int) -> _Outcome:
+    step = advance(state.life, "rule_removed", watermark_ms, Timing())
+    events = []
+    if step.life.status == "resolved" and state.fired is not None:
+        at_ms = max(watermark_ms, state.evaluated_ms)
+        resolved_id = f"{state.fired.alert_id}-resolved"
+        events = [replace(state.fired, id=resolved_id, state="resolved", reason=step.reason, at_ms=at_ms)]
+    return _Outcome(None, events, [RuleReason(name, step.reason)])
+
+
+class _Closed(NamedTuple):
+    state: RuleState
+    events: list[AlertEvent]
+    reasons: list[RuleReason]
+
+
+def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int) -> _Closed:
+    """Look at the windows of every boundary up to `closed_ms`."""
+    detector, life, fired = rule.detector, state.life, state.fired
+    events, reasons = [], []
+    for at_ms in windows.boundaries(state.buckets, detector.window, detector.bucket, (state.evaluated_ms, closed_ms)):
+        window = windows.within(state.buckets, at_ms - detector.window, at_ms)
+        reading = detectors.share(windows.count(window), sum(bucket.negatives for bucket in window), detector)
+        step = advance(life, reading.verdict, at_ms, _timing(rule))
+        if step.life.status != life.status and step.life.status in {"firing", "resolved"}:
+            event = _event(rule, alert_key, step.life, step.reason, _Scene(window, at_ms, reading))
+            events.append(event)
+            fired = event if event.state == "firing" else None
+        life = step.life
+        reasons = [RuleReason(rule.name, step.reason)]
+    buckets = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
+    return _Closed(RuleState(rule.version, closed_ms, life, buckets, state.late, fired), events, reasons)
+
+
+class _Scene(NamedTuple):
+    window: windows.Buckets
+    at_ms: int
+    reading: Reading
+
+
+def _event(rule: Rule, alert_key: str, life: Life, reason: Reason, scene: _Scene) -> AlertEvent:
+    short = alert_id(rule.name, alert_key, life.since_ms)
+    state: Literal["firing", "resolved"] = "firing" if life.status == "firing" else "resolved"
+    return AlertEvent(
+        id=f"{short}-{state}",
+        alert_id=short,
+        state=state,
+        reason=reason,
+        alert_key=alert_key,
+        rule=rule.name,
+        rule_version=rule.version,
+        severity=rule.severity,
+        started_at_ms=life.since_ms,
+        at_ms=scene.at_ms,
+        evidence=gather(rule, scene.window, scene.at_ms, scene.reading),
+        model=model_of(scene.window),
+    )
+
+
+def _timing(rule: Rule) -> Timing:
+    return Timing(rule.for_, rule.keep_firing_for)
+
+
+def _due(rule: Rule, state: RuleState) -> int | None:
+    """Return the next boundary at which something can change without a further signal, None if nothing can.
+
+    A firing alert is looked at on every boundary even without data: that renews its time to live in the store, and lets it end
+    when its rule is gone.
+    """
+    if state.life.status != "ok":
+        return state.evaluated_ms + rule.detector.bucket
+    if windows.count(state.buckets) < rule.detector.min_messages:
+        return None
+    return max(state.evaluated_ms, state.buckets[0].start_ms) + rule.detector.bucket

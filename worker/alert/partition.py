@@ -1,0 +1,145 @@
+"""What the alert role holds of one partition of signals, and how a run of them changes it. Pure: no clock and no I/O.
+
+A run is first decided in full and then stored in one commit. Should that fail for good, the memory is thrown away and
+loaded anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from worker.alert.decide import RuleReason, decide
+from worker.alert.rules import RuleSet
+from worker.alert.state import KeyState, decode_state, encode_state
+from worker.alert.timers import Timers
+from worker.messages import AlertEvent, Signal
+
+NEVER_MS = -(1 << 62)
+"""The largest event time of a partition in which there was none yet."""
+
+
+class Placed(NamedTuple):
+    """A signal and its offset; None in place of one that could not be decoded."""
+
+    offset: int
+    signal: Signal | None
+
+
+class PlacedEvent(NamedTuple):
+    """An event, the offset of the signal that caused it, and its place among the events of that signal."""
+
+    offset: int
+    sequence: int
+    event: AlertEvent
+
+
+class Effects(NamedTuple):
+    """What a run of signals changed: encoded states, timers (None: removed), events; and how many were late for a rule."""
+
+    next_offset: int
+    max_event_time_ms: int
+    states: dict[str, bytes]
+    due: dict[str, int | None]
+    events: tuple[PlacedEvent, ...]
+    late: int
+
+
+class PartitionMemory:
+    """One partition's offset, watermark, timers, and the most recently used states, at most `cached_keys` between runs.
+
+    `next_offset` is the stored one (None: nothing is stored yet). Events caused before `announce_from` are held to be known
+    already, and not made again: so a rebuild repeats none.
+    """
+
+    def __init__(self, rules: RuleSet, lateness_ms: int, cached_keys: int) -> None:
+        self._rules = rules
+        self._lateness_ms = lateness_ms
+        self._cached_keys = cached_keys
+        self._states: OrderedDict[str, KeyState] = OrderedDict()
+        self._timers = Timers({})
+        self.next_offset: int | None = None
+        self.max_event_time_ms = NEVER_MS
+        self.announce_from = 0
+
+    def resume(self, next_offset: int, max_event_time_ms: int, due: dict[str, int]) -> None:
+        """Go on from what the store holds."""
+        self.next_offset = next_offset
+        self.max_event_time_ms = max_event_time_ms
+        self._timers = Timers(due)
+
+    def missing(self, run: Sequence[Placed]) -> list[str]:
+        """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
+        signals = [placed.signal for placed in run if placed.signal is not None]
+        newest_ms = max((signal.event_time_ms for signal in signals), default=NEVER_MS)
+        watermark_ms = max(self.max_event_time_ms, newest_ms) - self._lateness_ms
+        needed = dict.fromkeys([signal.alert_key for signal in signals] + self._timers.until(watermark_ms))
+        return [key for key in needed if key not in self._states]
+
+    def learn(self, keys: Iterable[str], stored: dict[str, bytes]) -> None:
+        """Take in the stored states of `keys`; a key that is not stored is new.
+
+        Raises:
+            FatalError: a state cannot be read.
+        """
+        for key in keys:
+            self._states[key] = decode_state(stored[key]) if key in stored else KeyState(key)
+
+    def apply(self, run: Sequence[Placed]) -> Effects:
+        """Decide for each signal in order, and for each key that falls due as the watermark moves; `missing` were learnt.
+
+        Raises:
+            ValueError: the run is empty, or goes back behind what was done already.
+        """
+        if not run or run[0].offset < (self.next_offset or 0):
+            raise ValueError(f"expected signals from offset {self.next_offset} on")
+        changes = _Changes()
+        for offset, signal in run:
+            changes.begin(offset)
+            if signal is not None:
+                self._decide(signal, changes)
+        states = {key: encode_state(self._states[key]) for key in changes.due}
+        events = tuple(placed for placed in changes.events if placed.offset >= self.announce_from)
+        return Effects(run[-1].offset + 1, self.max_event_time_ms, states, changes.due, events, changes.late)
+
+    def settle(self, next_offset: int) -> None:
+        """Note that the effects are stored, and let go of the states that were not used for longest."""
+        self.next_offset = next_offset
+        while len(self._states) > self._cached_keys:
+            self._states.popitem(last=False)
+
+    def _decide(self, signal: Signal, changes: "_Changes") -> None:
+        self.max_event_time_ms = max(self.max_event_time_ms, signal.event_time_ms)
+        watermark_ms = self.max_event_time_ms - self._lateness_ms
+        while (key := self._timers.pop(watermark_ms)) is not None:
+            self._decide_key(key, None, watermark_ms, changes)
+        self._decide_key(signal.alert_key, signal, watermark_ms, changes)
+
+    def _decide_key(self, key: str, signal: Signal | None, watermark_ms: int, changes: "_Changes") -> None:
+        before = self._states[key]
+        self._states.move_to_end(key)
+        decision = decide(self._rules, before, signal, watermark_ms)
+        self._states[key] = decision.state
+        self._timers.set(key, decision.state.due_ms)
+        if signal is None or decision.state != before:
+            changes.due[key] = decision.state.due_ms
+        changes.take(decision.events, decision.reasons)
+
+
+class _Changes:
+    """Gathers what a run changes, each event at the signal that caused it."""
+
+    def __init__(self) -> None:
+        self.due: dict[str, int | None] = {}
+        self.events: list[PlacedEvent] = []
+        self.late = 0
+        self._offset = 0
+        self._sequence = 0
+
+    def begin(self, offset: int) -> None:
+        self._offset, self._sequence = offset, 0
+
+    def take(self, events: Sequence[AlertEvent], reasons: Sequence[RuleReason]) -> None:
+        self.late += sum(reason.reason == "late" for reason in reasons)
+        for event in events:
+            self.events.append(PlacedEvent(self._offset, self._sequence, event))
+            self._sequence += 1

@@ -1,0 +1,112 @@
+"""From the store's stream of alert events to `sentiment.alerts`, exactly once.
+
+The position of a partition of `sentiment.signals` is the alert group's committed offset there: all alert events caused by
+signals before it are on `sentiment.alerts`. It moves in the Kafka transaction that produces those events.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from worker.codec import encode_alert_event
+from worker.errors import RetryableError
+from worker.messages import AlertEvent, OutRecord, TopicPartition
+from worker.ports import AlertStore, Sink, StoredEvent
+
+_HEADERS = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+
+log = structlog.get_logger(__name__)
+
+
+class RelayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events go, how many at a time, and how often the position moves when there are none."""
+
+    topic: str = "sentiment.alerts"
+    max_events: int = 500
+    """Events of one partition in one transaction (more only where a single signal caused more)."""
+    idle_commit_s: float = 1.0
+    """Positions past which there was no event are committed this often, so that the group's lag tells the truth."""
+
+
+class _Place(msgspec.Struct):
+    position: int
+    unread: bool = True
+    """Whether the stream may hold events at or after the position: at first it may, then only what the role told of."""
+
+
+class _Move(NamedTuple):
+    position: int
+    events: list[StoredEvent]
+    drained: bool
+
+
+class Relay:
+    """Relays the assigned partitions. Told of them, and driven, by the alert role; never waits but for its neighbours."""
+
+    def __init__(self, sink: Sink, store: AlertStore, options: RelayOptions | None = None) -> None:
+        self._sink = sink
+        self._store = store
+        self._options = options or RelayOptions()
+        self._places: dict[TopicPartition, _Place] = {}
+        self._committed_at_s = float("-inf")
+
+    def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        """Take on partitions at their committed positions, None meaning their beginning."""
+        self._places.update({partition: _Place(position or 0) for partition, position in positions.items()})
+
+    def forget(self, partitions: Sequence[TopicPartition]) -> None:
+        """Let go of partitions."""
+        for partition in partitions:
+            self._places.pop(partition, None)
+
+    def announce(self, partition: TopicPartition) -> None:
+        """Hear that new events of a partition are in the store."""
+        if partition in self._places:
+            self._places[partition].unread = True
+
+    def pump(self, reached: Mapping[TopicPartition, int], group: object, now_s: float) -> int:
+        """Relay what is in the store of signals before the offsets `reached`, in one transaction; return how many events.
+
+        1. Read each partition's events from its position on.
+        2. Produce them and commit the new positions; without events, only when it is time to.
+        3. Only then move on in memory, and trim the streams.
+
+        What fails in a way that may pass moves nothing, and is done again at the next call. `now_s` is monotonic.
+
+        Raises:
+            FatalError: the sink or the store cannot go on.
+        """
+        try:
+            moves = {partition: self._read(partition, offset) for partition, offset in reached.items()}
+            return self._commit({partition: move for partition, move in moves.items() if move is not None}, group, now_s)
+        except RetryableError as error:
+            log.warning("relay postponed", error=str(error))
+            return 0
+
+    def _read(self, partition: TopicPartition, reached: int) -> _Move | None:
+        place = self._places.get(partition)
+        if place is None or reached <= place.position:
+            return None
+        if not place.unread:
+            return _Move(reached, [], drained=True)
+        found = self._store.events(partition, place.position, self._options.max_events)
+        if len(found) < self._options.max_events:
+            return _Move(reached, found, drained=True)
+        return _Move(found[-1].offset + 1, found, drained=False)
+
+    def _commit(self, moves: Mapping[TopicPartition, _Move], group: object, now_s: float) -> int:
+        records = [_record(self._options.topic, stored.event) for move in moves.values() for stored in move.events]
+        if not moves or not (records or now_s - self._committed_at_s >= self._options.idle_commit_s):
+            return 0
+        self._sink.commit(records, {partition: move.position for partition, move in moves.items()}, group)
+        self._committed_at_s = now_s
+        self._places.update({partition: _Place(move.position, not move.drained) for partition, move in moves.items()})
+        for partition in [partition for partition, move in moves.items() if move.events]:
+            self._store.trim(partition, moves[partition].position)
+        return len(records)
+
+
+def _record(topic: str, event: AlertEvent) -> OutRecord:
+    return OutRecord(topic, event.alert_key.encode(), encode_alert_event(event), _HEADERS)

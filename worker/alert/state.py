@@ -1,0 +1,58 @@
+"""What is remembered of one alert key, and its bytes: a schema byte, then msgpack. Pure."""
+
+import msgspec
+
+from worker.alert.lifecycle import OK, Life
+from worker.alert.windows import Buckets
+from worker.errors import FatalError
+from worker.messages import AlertEvent
+
+SCHEMA = 1
+"""Raised with every change to the structs below that older workers could not read."""
+
+
+class RuleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One rule's view of a key.
+
+    `evaluated_ms` is the last boundary that was looked at, `late` counts signals that came after theirs, `fired` is the event
+    with which the present alert fired.
+    """
+
+    version: str
+    evaluated_ms: int
+    life: Life = OK
+    buckets: Buckets = ()
+    late: int = 0
+    fired: AlertEvent | None = None
+
+
+class KeyState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """All rules' views of one alert key. `due_ms`: the watermark at which to look again even without a signal, if any."""
+
+    alert_key: str
+    rules: dict[str, RuleState] = {}
+    due_ms: int | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(KeyState)
+
+
+def encode_state(state: KeyState) -> bytes:
+    """Encode for the store."""
+    return bytes([SCHEMA]) + _encoder.encode(state)
+
+
+def decode_state(body: bytes) -> KeyState:
+    """Decode what `encode_state` made.
+
+    Raises:
+        FatalError: written by another version of Tidings, or damaged. To guess would lose or double alerts.
+    """
+    if body[:1] != bytes([SCHEMA]):
+        found = body[0] if body else "none"
+        raise FatalError(f"stored alert state has schema {found}, this version reads {SCHEMA}: run the version that wrote it")
+    try:
+        return _decoder.decode(memoryview(body)[1:])
+    except msgspec.MsgspecError as error:
+        raise FatalError(f"stored alert state is damaged ({error}): delete the key's state to start it afresh") from error
