@@ -1,0 +1,212 @@
+"""The model on Triton Inference Server, over gRPC; the one module that knows tritonclient.
+
+One client per process, reused (Triton client guide). The caller bounds what is in flight.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+
+from worker.errors import ContractError, RetryableError, SettingsError, TidingsError
+from worker.messages import ModelRef
+from worker.ports import ModelInfo, TokenBatch
+from worker.score.contract import INPUTS, batch_problem
+
+Logits = NDArray[np.float32]
+
+_CHANNEL_ARGS: list[tuple[str, int | str]] = [
+    # gRPC keeps one connection and so sticks to one pod; behind a headless service the name resolves to every pod, and this
+    # spreads requests over them (triton-inference-server/server issue 4036).
+    ("grpc.lb_policy_name", "round_robin"),
+    # A pod that vanished without a word is noticed after 30 s. More frequent pings would make Triton close the connection.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # The default grows to two minutes, long after a restarted Triton is back.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+    # Triton is a neighbour: a proxy set for the way out of the cluster does not lead to it.
+    ("grpc.enable_http_proxy", 0),
+]
+_TARGET_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:")
+_REFUSALS = ("INVALID_ARGUMENT", "OUT_OF_RANGE", "UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED")
+_CLOSED = "the connection to Triton was closed"
+
+
+class TritonModel:
+    """A model that Triton serves; the `worker.ports.Model` of production.
+
+    Args:
+        url: host:port of the gRPC endpoint; the name may resolve to several servers, which then share the requests. A gRPC
+            target such as `ipv4:10.0.0.1:8001,10.0.0.2:8001` is taken as it is.
+        ref: name and version to ask for.
+        timeout_s: a request that takes longer is cancelled and fails.
+        tls: encrypt; the certificate is checked against the roots in `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH`, else gRPC's own.
+        output: name of the output tensor, from the contract.
+
+    Raises:
+        SettingsError: the URL is of another kind.
+    """
+
+    def __init__(self, url: str, ref: ModelRef, *, timeout_s: float = 30, tls: bool = False, output: str = "logits") -> None:
+        self._client = triton.InferenceServerClient(_target(url), ssl=tls, channel_args=_CHANNEL_ARGS)
+        self._url = url
+        self._ref = ref
+        self._timeout_s = timeout_s
+        self._output = output
+        self._lock = threading.Lock()
+        self._in_flight: set[Future[Logits]] = set()
+        self._closed = False
+
+    def info(self) -> ModelInfo:
+        """Ask the server; see `worker.ports.Model`. Names every version that is ready, not only the one of `ref`."""
+        server = self._ask(self._client.get_server_metadata)
+        model = self._ask(self._client.get_model_metadata, self._ref.name)
+        config = self._ask(self._client.get_model_config, self._ref.name).config
+        batch_axes = 1 if config.max_batch_size > 0 else 0
+        return ModelInfo(
+            name=model.name,
+            versions=tuple(model.versions),
+            platform=model.platform,
+            max_batch_size=config.max_batch_size,
+            inputs=_tensors(model.inputs, batch_axes),
+            outputs=_tensors(model.outputs, batch_axes),
+            server=f"{server.name} {server.version}",
+        )
+
+    def submit(self, batch: TokenBatch) -> Future[Logits]:
+        """Start inference; every failure comes with the future, which always ends, at `timeout_s` at the latest.
+
+        The future gives logits of shape (texts, labels), or raises RetryableError (unreachable, too slow, overloaded, model
+        not loaded, closed) or ContractError (the server refuses the batch, or answers in another shape).
+        """
+        future: Future[Logits] = Future()
+        problem = batch_problem(batch)
+        if problem:
+            _fail(future, ContractError(problem))
+        elif not self._enlist(future):
+            _fail(future, RetryableError(_CLOSED))
+        else:
+            self._send(batch, future)
+        return future
+
+    def close(self) -> None:
+        """Drop the connection, which cancels the calls in flight; their futures fail before this returns. May be repeated."""
+        with self._lock:
+            self._closed = True
+            abandoned = tuple(self._in_flight)
+            self._in_flight.clear()
+        self._client.close()
+        for future in abandoned:
+            _fail(future, RetryableError(_CLOSED))
+
+    def _enlist(self, future: "Future[Logits]") -> bool:
+        with self._lock:
+            if not self._closed:
+                self._in_flight.add(future)
+            return not self._closed
+
+    def _send(self, batch: TokenBatch, future: "Future[Logits]") -> None:
+        def answered(result: Any, error: InferenceServerException | None) -> None:
+            with self._lock:
+                self._in_flight.discard(future)
+            if error is None:
+                _settle(future, lambda: _logits(result, self._output, len(batch.input_ids)))
+            else:
+                _fail(future, self._translated(error))
+
+        try:
+            self._client.async_infer(
+                self._ref.name,
+                _inputs(batch),
+                answered,
+                model_version=self._ref.version,
+                outputs=[triton.InferRequestedOutput(self._output)],
+                client_timeout=self._timeout_s,
+            )
+        except InferenceServerException as error:
+            answered(None, error)
+        except ValueError:  # gRPC's way to say that another thread has closed the channel
+            _fail(future, RetryableError(_CLOSED))
+
+    def _ask(self, question: Callable[..., Any], *names: str) -> Any:
+        try:
+            return question(*names, client_timeout=self._timeout_s)
+        except InferenceServerException as error:
+            raise self._translated(error) from error
+        except ValueError as error:
+            raise RetryableError(_CLOSED) from error
+
+    def _translated(self, error: InferenceServerException) -> TidingsError:
+        """Make one sentence of a gRPC status (https://grpc.io/docs/guides/status-codes/)."""
+        code = str(error.status() or "").removeprefix("StatusCode.")
+        said = (error.message() or "no reason given").strip().partition("\n")[0]
+        if code in _REFUSALS:
+            return ContractError(f"Triton at {self._url} refused the request to {self._ref.name}: {said}")
+        if code == "DEADLINE_EXCEEDED":
+            return RetryableError(f"Triton at {self._url} did not answer within {self._timeout_s:g} s")
+        if code == "UNAVAILABLE":
+            return RetryableError(f"Triton at {self._url} is not available: {said}")
+        if code == "NOT_FOUND":
+            return RetryableError(f"Triton at {self._url} does not serve {self._ref.name}: {said}")
+        if code == "CANCELLED" and self._closed:
+            return RetryableError(_CLOSED)
+        return RetryableError(f"Triton at {self._url} failed ({code or 'no status'}): {said}")
+
+
+def _target(url: str) -> str:
+    """Return the gRPC target; see https://github.com/grpc/grpc/blob/master/doc/naming.md."""
+    if url.startswith(_TARGET_SCHEMES):
+        return url
+    host, _, port = url.rpartition(":")
+    if "/" in url or not host or not port.isdecimal():
+        raise SettingsError(f"triton.url: expected host:port of the gRPC endpoint, without a scheme, got {url}")
+    return f"dns:///{url}"
+
+
+def _tensors(tensors: Any, batch_axes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {tensor.name: (tensor.datatype, tuple(tensor.shape)[batch_axes:]) for tensor in tensors}
+
+
+def _inputs(batch: TokenBatch) -> list[Any]:
+    inputs = []
+    for name in INPUTS:
+        values = getattr(batch, name)
+        tensor = triton.InferInput(name, values.shape, "INT64")
+        inputs.append(tensor.set_data_from_numpy(values))
+    return inputs
+
+
+def _logits(result: Any, output: str, texts: int) -> Logits:
+    tensor = result.get_output(output)
+    shape = tuple(tensor.shape) if tensor else ()
+    if tensor is None or tensor.datatype != "FP32" or len(shape) != 2 or shape[0] != texts:
+        got = f"{tensor.datatype} {list(shape)}" if tensor else "nothing"
+        raise ContractError(f"Triton answered with {got} for {output}, expected FP32 [{texts}, labels]")
+    try:
+        logits: Logits = result.as_numpy(output)
+    except ValueError as error:
+        raise ContractError(f"Triton answered with an output {output} that cannot be read: {error}") from error
+    return logits
+
+
+def _settle(future: "Future[Logits]", answer: Callable[[], Logits]) -> None:
+    try:
+        logits = answer()
+    except TidingsError as error:
+        _fail(future, error)
+    else:
+        with suppress(InvalidStateError):
+            future.set_result(logits)
+
+
+def _fail(future: "Future[Logits]", error: TidingsError) -> None:
+    """Fail the future unless it is already done: `close` and gRPC's own thread may both come here."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)

@@ -1,0 +1,186 @@
+"""What training promised of a model, and whether the served model keeps it. Pure: bytes and values in, sentences out.
+
+`contract.json` lies beside `config.pbtxt` in the model repository; `tidings export` writes it. Fields that this version does
+not know are let through, so that an older worker can read a newer export of the same schema version.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from worker.errors import ContractError
+from worker.messages import LABELS, ModelRef
+from worker.ports import ModelInfo, TokenBatch
+
+SCHEMA_VERSION = 1
+INPUTS: tuple[str, ...] = TokenBatch.__struct_fields__
+"""The input tensors that a `TokenBatch` fills; the model must take these and no others."""
+
+T = TypeVar("T")
+Name = Annotated[str, Meta(min_length=1)]
+FileName = Annotated[str, Meta(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=1)]
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+class ModelIdentity(msgspec.Struct, frozen=True):
+    """Which model it is, and of what it was made."""
+
+    name: Name
+    version: Annotated[str, Meta(pattern="^[1-9][0-9]*$")]
+    base: str
+    adapter_sha256: Sha256
+    onnx_sha256: Sha256
+    precision: str
+    opset: Count
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model as predictions name it."""
+        return ModelRef(self.name, self.version)
+
+
+class TokenizerFile(msgspec.Struct, frozen=True):
+    """The tokenizer's file, beside the contract, and its digest."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class Temperature(msgspec.Struct, frozen=True):
+    """Temperature scaling: logits are divided by `temperature` before the softmax."""
+
+    method: Literal["temperature"]
+    temperature: Annotated[float, Meta(gt=0)]
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """The whole of contract.json. `max_length` and `buckets` are in tokens, the two special ones included."""
+
+    schema_version: int
+    model: ModelIdentity
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+    output: Name
+    max_length: Annotated[int, Meta(ge=8)]
+    buckets: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    max_batch_size: Count
+    pad_id: Annotated[int, Meta(ge=0)]
+    tokenizer: TokenizerFile
+    calibration: Temperature
+    data: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    parity: dict[str, Any] = {}
+
+
+class _Header(msgspec.Struct):
+    schema_version: int
+
+
+def parse_contract(body: bytes, source: str = "contract.json") -> Contract:
+    """Read and check a contract; `source` is what messages call it.
+
+    Raises:
+        ContractError: it is no JSON, a field is missing or wrong (named by its path, with what was expected), or the schema
+            version is not known.
+    """
+    version = _decode(body, _Header, source).schema_version
+    if version != SCHEMA_VERSION:
+        raise ContractError(
+            f"{source}: schema_version: expected {SCHEMA_VERSION}, got {version}; worker and export do not match"
+        )
+    contract = _decode(body, Contract, source)
+    for field, expected in _violations(contract):
+        raise ContractError(f"{source}: {field}: expected {expected}, got {list(getattr(contract, field))}")
+    return contract
+
+
+def _decode(body: bytes, kind: type[T], source: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        expected, _, path = str(error).partition(" - at `$")
+        field = path.rstrip("`").lstrip(".")
+        raise ContractError(f"{source}: {field + ': ' if field else ''}{expected}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ContractError(f"{source}: expected a JSON object: {error}") from error
+
+
+def _violations(contract: Contract) -> Iterator[tuple[str, str]]:
+    """Yield (field, what was expected) for what types alone cannot say."""
+    if contract.labels != LABELS:
+        yield "labels", f"{list(LABELS)}, in this order"
+    if contract.inputs != INPUTS:
+        yield "inputs", f"{list(INPUTS)}"
+    rising = all(low < high for low, high in zip(contract.buckets, contract.buckets[1:], strict=False))
+    if not rising or contract.buckets[-1] != contract.max_length:
+        yield "buckets", f"rising lengths that end at max_length, {contract.max_length}"
+
+
+def mismatches(contract: Contract, info: ModelInfo) -> list[str]:
+    """Say what of the served model is not as the contract promises, one sentence each; empty when all is well."""
+    return list(_mismatches(contract, info))
+
+
+def _mismatches(contract: Contract, info: ModelInfo) -> Iterator[str]:
+    model = contract.model
+    if info.name != model.name:
+        yield f"the contract is for the model {model.name}, the server serves {info.name}"
+    if model.version not in info.versions:
+        served = ", ".join(info.versions) or "none"
+        yield f"the contract is for version {model.version} of {model.name}, the server serves version {served}"
+    for name in contract.inputs:
+        yield from _tensor_mismatches("input", name, ("INT64", (-1,)), info.inputs)
+    for name in sorted(info.inputs.keys() - set(contract.inputs)):
+        yield f"the served model also wants the input {name}, which the contract does not name"
+    yield from _tensor_mismatches("output", contract.output, ("FP32", (len(contract.labels),)), info.outputs)
+    if info.max_batch_size < contract.max_batch_size:
+        yield f"max_batch_size: the contract says {contract.max_batch_size}, the server takes at most {info.max_batch_size}"
+
+
+def _tensor_mismatches(kind: str, name: str, expected: tuple[str, tuple[int, ...]], served: Tensors) -> Iterator[str]:
+    if name not in served:
+        yield f"the contract names the {kind} {name}, the served model has {', '.join(sorted(served)) or 'none'}"
+    elif served[name] != expected:
+        yield f"{kind} {name}: the contract says {_tensor(expected)}, the server says {_tensor(served[name])}"
+
+
+def _tensor(tensor: tuple[str, tuple[int, ...]]) -> str:
+    datatype, shape = tensor
+    return f"{datatype} {list(shape)}"
+
+
+def tokenizer_mismatches(contract: Contract, body: bytes) -> list[str]:
+    """Say so if `body` is not the tokenizer file that the model was trained with."""
+    return _digest_mismatches(contract.tokenizer.file, contract.tokenizer.sha256, body)
+
+
+def onnx_mismatches(contract: Contract, body: bytes) -> list[str]:
+    """Say so if `body` is not the ONNX file exported with this contract; that file is not committed and may be stale."""
+    return _digest_mismatches(f"{contract.model.version}/model.onnx", contract.model.onnx_sha256, body)
+
+
+def _digest_mismatches(name: str, expected: str, body: bytes) -> list[str]:
+    actual = hashlib.sha256(body).hexdigest()
+    if actual == expected:
+        return []
+    return [
+        f"{name} is not the file of the contract: its SHA-256 is {actual[:12]}..., expected {expected[:12]}...; export again"
+    ]
+
+
+def batch_problem(batch: TokenBatch) -> str | None:
+    """Say what no server could take of a batch: both arrays must be int64, of one shape (texts, tokens), and not empty."""
+    ids, mask = batch.input_ids, batch.attention_mask
+    if ids.ndim != 2 or 0 in ids.shape:
+        return f"input_ids: expected the shape (texts, tokens), got {ids.shape}"
+    if mask.shape != ids.shape:
+        return f"attention_mask: expected the shape of input_ids, {ids.shape}, got {mask.shape}"
+    if ids.dtype != np.int64 or mask.dtype != np.int64:
+        return f"expected int64, got input_ids {ids.dtype} and attention_mask {mask.dtype}"
+    return None
