@@ -8,8 +8,8 @@ MODEL := triton_repo/sentiment/1/model.onnx
 ADAPTER := $(wildcard training/adapters/*/* training/adapter/*)
 ARGS ?=
 
-# Reaches the tools and uv without an activated environment; behind the user's own PATH nothing of theirs changes.
-export PATH := $(CURDIR)/$(BIN):$(PATH):$(or $(TIDINGS_CACHE_DIR),$(CURDIR)/.cache)/uv/bin
+# The tools of .venv, without activating it.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo test lint format model up down status clean
 
