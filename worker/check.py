@@ -1,0 +1,117 @@
+"""Look at everything a worker needs, and say of each fault what to do about it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import msgspec
+import numpy as np
+
+from worker import app
+from worker.adapters.kafka import ClusterReport, inspect
+from worker.errors import TidingsError
+from worker.ports import Model, TokenBatch
+from worker.score.contract import Contract, mismatches
+from worker.settings import Settings
+
+_READABLE_REDIS = (6, 2)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at: what it is, how it stands, and, if it is not well, what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Look at files, Kafka, Redis and the model; one finding at a time, as soon as it is known."""
+    yield _attempt("watchlist", lambda: _watchlist(settings), "write it, or point score.watchlist at it")
+    yield _attempt("rules", lambda: _rules(settings), "write it, or point alert.rules at it")
+    yield from _kafka(settings)
+    yield from _redis(settings)
+    yield from _model(settings)
+
+
+def _attempt(name: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(name, True, look())
+    except TidingsError as error:
+        return Finding(name, False, str(error), remedy)
+
+
+def _watchlist(settings: Settings) -> str:
+    watchlist = app.load_watchlist(settings)
+    return f"{len(watchlist.entities)} entities, {len(watchlist.topics)} topics in {settings.score.watchlist}"
+
+
+def _rules(settings: Settings) -> str:
+    return f"{len(app.load_rules(settings).rules)} rules in {settings.alert.rules}"
+
+
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    servers = settings.kafka.bootstrap_servers
+    try:
+        report = inspect(settings.kafka)
+    except TidingsError as error:
+        remedy = (
+            "start Kafka (`tidings up` on one machine), or set TIDINGS_KAFKA__BOOTSTRAP_SERVERS and its TLS and SASL settings"
+        )
+        yield Finding("kafka", False, str(error), remedy)
+        return
+    yield Finding("kafka", True, f"{report.brokers} brokers at {servers}")
+    yield from _topics(report)
+
+
+def _topics(report: ClusterReport) -> Iterator[Finding]:
+    for topic in report.topics:
+        name = f"topic {topic.spec.name}"
+        operations = [word for word, needed in (("read", topic.spec.reads), ("write", topic.spec.writes)) if needed]
+        if topic.denied:
+            wanted = ", ".join(topic.denied)
+            yield Finding(name, False, f"not allowed to {wanted}", f"grant the worker's principal {wanted} on this topic")
+        elif topic.partitions == 0:
+            yield Finding(name, False, "does not exist", "tidings check --create-topics")
+        else:
+            yield Finding(name, True, f"{topic.partitions} partitions, to {' and '.join(operations)}")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    start = "start Redis (`tidings up` on one machine), or set TIDINGS_REDIS__URL; look at its user, password and TLS"
+    with closing(app.connect_store(settings)) as store:
+        finding = _attempt("redis", lambda: f"version {store.version()}", start)
+        if finding.ok and tuple(map(int, store.version().split(".")[:2])) < _READABLE_REDIS:
+            finding = Finding("redis", False, finding.detail, "use Redis 6.2 or later, or Valkey")
+        yield finding
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    try:
+        contract = app.load_contract(settings)
+        app.load_tokenizer(settings, contract)
+    except TidingsError as error:
+        yield Finding("model contract", False, str(error), "tidings export, or point model.repository at the model repository")
+        return
+    ref = contract.model.ref
+    yield Finding(
+        "model contract", True, f"{ref.name} version {ref.version}, {contract.model.precision}, its tokenizer matches"
+    )
+    yield _served_model(settings, contract)
+
+
+def _served_model(settings: Settings, contract: Contract) -> Finding:
+    try:
+        with closing(app.connect_model(settings, contract)) as model:
+            if wrong := mismatches(contract, model.info()):
+                return Finding("model", False, "; ".join(wrong), "serve the repository that the contract lies in, and reload")
+            return Finding("model", True, f"{model.info().server}; {_probe(model)}")
+    except TidingsError as error:
+        remedy = "start Triton (`tidings up` on one machine), or set TIDINGS_TRITON__URL to its gRPC host:port"
+        return Finding("model", False, str(error), remedy)
+
+
+def _probe(model: Model) -> str:
+    batch = TokenBatch(np.full((1, 16), 101, dtype=np.int64), np.ones((1, 16), dtype=np.int64))
+    logits = model.submit(batch).result(timeout=60)
+    return f"answers with logits of shape {logits.shape}"

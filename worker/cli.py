@@ -1,0 +1,62 @@
+"""The command line `tidings`: gathers the commands of what is installed; our errors end in one line and an exit code."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+import typer
+
+from worker import __version__
+from worker.errors import TidingsError
+
+GROUP = "tidings.commands"
+Register = Callable[[typer.Typer], None]
+
+
+def main() -> None:
+    """Run the command line; exits with 0, with 1 on an error that we know, with 2 on wrong usage, with 130 on Ctrl-C."""
+    try:
+        build()()
+    except TidingsError as error:
+        typer.secho(f"tidings: {error}", fg="red", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def build() -> typer.Typer:
+    """Return the application with the commands of every installed part: a slim image simply has fewer."""
+    app = typer.Typer(
+        name="tidings",
+        help="Streaming sentiment and alerts: text in on Kafka, predictions and alerts out, exactly once.",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value != "worker.commands:register"):
+        register = _load(entry.load)
+        if register is not None:
+            register(app)
+    return app
+
+
+def _version_if(on: bool) -> None:
+    if on:
+        typer.echo(f"tidings {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    _version: bool = typer.Option(False, "--version", help="Print the version and leave.", callback=_version_if),
+) -> None:
+    pass
+
+
+def _load(load: Callable[[], Register]) -> Register | None:
+    """Load a part's commands; a part whose extra is not installed says so by ImportError and is left out."""
+    try:
+        return load()
+    except ImportError:
+        return None

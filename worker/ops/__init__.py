@@ -1,0 +1,1 @@
+"""What operators need of a worker: logs, and later metrics and health."""
