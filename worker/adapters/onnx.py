@@ -22,7 +22,14 @@ UNBOUNDED_BATCH = 2**31 - 1
 """What `info` gives as `max_batch_size`: here nothing but memory limits a batch."""
 
 _DATATYPES = {"tensor(int64)": "INT64", "tensor(int32)": "INT32", "tensor(float)": "FP32", "tensor(float16)": "FP16"}
-_UNREADABLE = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NotImplemented, ort_errors.Fail)
+_UNREADABLE = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
 _CLOSED = "the in-process model was closed"
 
 
