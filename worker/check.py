@@ -27,8 +27,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Look at files, Kafka, Redis and the model; one finding at a time, as soon as it is known."""
-    yield _attempt("watchlist", lambda: _watchlist(settings), "write it, or point score.watchlist at it")
-    yield _attempt("rules", lambda: _rules(settings), "write it, or point alert.rules at it")
+    yield _attempt(
+        "watchlist",
+        lambda: _watchlist(settings),
+        "write it as in deploy/compose/watchlist.yaml, or point score.watchlist at yours",
+    )
+    yield _attempt("rules", lambda: _rules(settings), "write it as in deploy/compose/rules.yaml, or point alert.rules at yours")
     yield from _kafka(settings)
     yield from _redis(settings)
     yield from _model(settings)

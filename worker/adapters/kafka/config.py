@@ -1,14 +1,18 @@
 """librdkafka's configuration from our settings, and its errors as ours."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.errors import FatalError, RetryableError
 from worker.settings import KafkaSettings
 
+log = structlog.get_logger(__name__)
+_REPEAT_AFTER_S = 10.0
 TIMEOUT_S = 30.0
 """How long a call to the cluster may take before it fails."""
 
@@ -27,6 +31,10 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
         "ssl.certificate.location": settings.ssl_certificate_location and str(settings.ssl_certificate_location),
         "ssl.key.location": settings.ssl_key_location and str(settings.ssl_key_location),
         "ssl.key.password": key_password,
+        # What librdkafka has to say comes through `error_logger`; its own lines on standard error are no structured log.
+        "log_level": 0,
+        "reconnect.backoff.ms": 200,
+        "reconnect.backoff.max.ms": 5_000,
         "receive.message.max.bytes": max(100_000_000, 2 * settings.message_max_bytes),
     }
     return {name: value for name, value in config.items() if value is not None}
@@ -51,6 +59,19 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
         config["partition.assignment.strategy"] = "cooperative-sticky"
         config["session.timeout.ms"] = int(settings.session_timeout_s * 1000)
     return config
+
+
+def error_logger(client: str) -> Callable[[KafkaError], None]:
+    """Return an `error_cb` that logs each different error at most every 10 s; librdkafka repeats itself 20 times a second."""
+    logged_at: dict[str, float] = {}
+
+    def on_error(error: KafkaError) -> None:
+        now = time.monotonic()
+        if now - logged_at.get(error.name(), -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S:
+            logged_at[error.name()] = now
+            log.warning("kafka client", client=client, error=error.str())
+
+    return on_error
 
 
 @contextmanager

@@ -5,15 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 import confluent_kafka as ck
-import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import TIMEOUT_S, client_config, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, error_logger, translated
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
-
-log = structlog.get_logger(__name__)
 
 
 class KafkaSink:
@@ -30,7 +27,7 @@ class KafkaSink:
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 256 * 1024,
-                "error_cb": lambda error: log.warning("kafka producer", error=error.str()),
+                "error_cb": error_logger("producer"),
             }
         )
         with translated("starting transactions"):

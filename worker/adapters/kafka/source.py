@@ -7,7 +7,7 @@ import confluent_kafka as ck
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import TIMEOUT_S, consumer_config, translated
+from worker.adapters.kafka.config import TIMEOUT_S, consumer_config, error_logger, translated
 from worker.errors import FatalError
 from worker.messages import Record, TopicPartition
 from worker.ports import RebalanceListener
@@ -21,6 +21,7 @@ class KafkaSource:
 
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         self._fatal: KafkaError | None = None
+        self._log_error = error_logger("consumer")
         self._consumer = ck.Consumer(consumer_config(settings, group) | {"error_cb": self._on_error})
         self._assigned: set[TopicPartition] = set()
 
@@ -114,7 +115,7 @@ class KafkaSource:
         return on_taken
 
     def _on_error(self, error: KafkaError) -> None:
-        log.warning("kafka consumer", error=error.str())
+        self._log_error(error)
         if error.fatal():
             self._fatal = error
 
@@ -124,7 +125,7 @@ class KafkaSource:
             return True
         if error.fatal():
             raise FatalError(f"the Kafka consumer cannot go on: {error.str()}")
-        log.warning("kafka consumer", error=error.str(), topic=message.topic())
+        self._log_error(error)
         return False
 
 
