@@ -1,0 +1,226 @@
+import random
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.worker.alert.builders import MODEL, RULE, rules, signal
+from worker.alert.decide import alert_id, decide
+from worker.alert.rules import RuleSet
+from worker.alert.state import KeyState
+from worker.messages import AlertEvent, Label, Signal
+
+FRESH = KeyState("entity:acme")
+SLOW = RULE + "    for: 20s\n    keep_firing_for: 20s\n"
+
+
+def feed(
+    found: RuleSet, signals: Iterable[Signal], state: KeyState = FRESH, watermark_ms: int = -10_000, lateness_ms: int = 0
+) -> tuple[KeyState, list[AlertEvent]]:
+    """Decide for signals one after the other, as the role would for a partition with this one key."""
+    events: list[AlertEvent] = []
+    for item in signals:
+        watermark_ms = max(watermark_ms, item.event_time_ms - lateness_ms)
+        decision = decide(found, state, item, watermark_ms)
+        state = decision.state
+        events += decision.events
+    return state, events
+
+
+def bad(*times_s: float) -> list[Signal]:
+    """Negative signals at these seconds."""
+    return [signal(at_s) for at_s in times_s]
+
+
+def good(*times_s: float) -> list[Signal]:
+    """Positive signals at these seconds."""
+    return [signal(at_s, "positive") for at_s in times_s]
+
+
+def test_fires_at_the_boundary_that_the_watermark_passes() -> None:
+    """Four negatives are enough, but nothing happens before their bucket is closed."""
+    state, events = feed(rules(), bad(1, 2, 3, 4, 9.999))
+    assert (events, state.due_ms) == ([], 10_000)
+    assert decide(rules(), state, None, 9_999).events == ()
+    (fired,) = decide(rules(), state, None, 10_000).events
+    assert (fired.state, fired.reason, fired.started_at_ms, fired.at_ms) == ("firing", "threshold_passed", 10_000, 10_000)
+    assert fired.alert_id == alert_id("bad-press", "entity:acme", 10_000)
+    assert fired.id == f"{fired.alert_id}-firing"
+
+
+def test_event_carries_its_evidence() -> None:
+    """The window's bounds and figures, the statistic and its threshold, the three worst messages, model and rule version."""
+    worst = [signal(at, score=score, message_id=str(score)) for at, score in ((2, -0.99), (3, -0.5), (14, -0.95), (15, -0.97))]
+    _, (fired,) = feed(rules(), [*worst, *good(16), signal(20, "neutral")])
+    evidence = fired.evidence
+    assert (evidence.window_start_ms, evidence.window_end_ms) == (-30_000, 20_000)
+    assert (evidence.messages, evidence.negatives, evidence.negative_share) == (5, 4, 0.8)
+    assert [sample.score for sample in evidence.samples] == [-0.99, -0.97, -0.95]
+    assert evidence.statistic >= evidence.threshold == 0.5
+    assert (fired.model, fired.rule_version, evidence.detector) == (MODEL, rules().rules[0].version, "share")
+
+
+def test_for_and_keep_firing_for_delay() -> None:
+    """With both at 20 s, an alert fires two boundaries after its breach began, and resolves two after all was well."""
+    stream = [*bad(*range(30)), *good(*range(30, 200))]
+    _, (fired, resolved) = feed(rules(SLOW), stream)
+    _, (at_once, well) = feed(rules(), stream)
+    assert (fired.started_at_ms, fired.at_ms) == (10_000, 30_000)
+    assert (at_once.at_ms, at_once.started_at_ms) == (10_000, 10_000)
+    assert resolved.alert_id == fired.alert_id
+    assert (resolved.reason, resolved.at_ms) == ("recovered", well.at_ms + 20_000)
+
+
+def test_no_data_keeps_it_firing_and_due() -> None:
+    """Silence for an hour neither resolves an alert nor lets it sleep; the next good messages do resolve it."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    silent = decide(rules(), state, None, 3_600_000)
+    assert silent.events == ()
+    assert silent.state.due_ms == 3_610_000
+    _, (resolved,) = feed(rules(), good(*range(3_601, 3_612)), silent.state, 3_600_000)
+    assert (resolved.alert_id, resolved.reason) == (fired.alert_id, "recovered")
+
+
+def test_a_second_alert_is_another_alert() -> None:
+    """After it resolved, the same key can fire again under a new id."""
+    _, events = feed(rules(), [*bad(*range(20)), *good(*range(20, 100)), *bad(*range(100, 200))])
+    assert [event.state for event in events] == ["firing", "resolved", "firing"]
+    assert events[0].alert_id == events[1].alert_id != events[2].alert_id
+
+
+def test_late_signals_are_counted_and_ignored() -> None:
+    """A signal older than the last closed boundary changes one figure only."""
+    state, _ = feed(rules(), bad(1, 2, 25))
+    decision = decide(rules(), state, signal(19.999), 25_000)
+    (before,), (after,) = state.rules.values(), decision.state.rules.values()
+    assert (after.late, after.buckets) == (before.late + 1, before.buckets)
+    assert [reason.reason for reason in decision.reasons] == ["late"]
+    assert decide(rules(), state, signal(20), 25_000).reasons[0].reason == "counted"
+
+
+def test_duplicates_count_only_where_the_rule_says_so() -> None:
+    """One story syndicated fifty times is not a surge."""
+    copies = [signal(at_s, duplicate_of="first") for at_s in (1, 2, 3, 4, 5)]
+    assert feed(rules(), copies) == (KeyState("entity:acme"), [])
+    counting = rules(RULE + "    count_duplicates: true\n")
+    _, events = feed(counting, [*copies, signal(10)])
+    assert [event.state for event in events] == ["firing"]
+
+
+def test_scope_filters_signals() -> None:
+    """Signals of another source or kind do not count."""
+    tweets = rules(RULE + "    scope: {source: blog, kind: news}\n")
+    state, events = feed(tweets, bad(1, 2, 3, 4, 10))
+    assert (state.rules, events) == ({}, [])
+    _, events = feed(tweets, [signal(at_s, source="blog", kind="news") for at_s in (1, 2, 3, 4, 10)])
+    assert len(events) == 1
+
+
+def test_few_messages_set_no_timer() -> None:
+    """A key with nothing to re-evaluate is not woken, so that a million quiet keys cost nothing."""
+    state, _ = feed(rules(), bad(1, 2, 3))
+    assert state.due_ms is None
+    assert decide(rules(), state, signal(4), 4_000).state.due_ms == 10_000
+
+
+def test_timer_waits_for_the_first_bucket() -> None:
+    """Messages ahead of the watermark set the timer to the end of their own bucket."""
+    state, _ = feed(rules(), bad(101, 102, 103, 104), lateness_ms=60_000)
+    assert state.due_ms == 110_000
+
+
+def test_changed_rule_starts_its_window_afresh() -> None:
+    """What was gathered under other terms proves nothing: not enough of the new, no alert."""
+    state, _ = feed(rules(SLOW), bad(1, 2, 3, 4, 12))
+    assert state.rules["bad-press"].life.status == "pending"
+    changed = decide(rules(), state, None, 19_000)
+    rule_state = changed.state.rules["bad-press"]
+    assert (rule_state.life.status, rule_state.buckets, rule_state.version) == ("ok", (), rules().rules[0].version)
+    assert [reason.reason for reason in changed.reasons] == ["rule_changed"]
+
+
+def test_changed_rule_does_not_forget_a_firing_alert() -> None:
+    """It goes on under its id, and resolves when the new rule finds all well on its own data."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    stricter = rules(RULE.replace("min_messages: 4", "min_messages: 5"))
+    state, (resolved,) = feed(stricter, good(*range(11, 35)), state, 10_000)
+    assert (resolved.alert_id, resolved.started_at_ms) == (fired.alert_id, fired.started_at_ms)
+    assert (resolved.reason, resolved.rule_version) == ("recovered", stricter.rules[0].version)
+
+
+@pytest.mark.parametrize("others", [RULE.replace("bad-press", "other"), RULE + "    scope: {entities: someone-else}\n"])
+def test_removed_rule_resolves_its_alert(others: str) -> None:
+    """A rule that is gone, or no longer covers the key, ends its alert aloud, at the key's next look, and is then forgotten."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    assert state.due_ms == 20_000
+    decision = decide(rules(others), state, None, 20_000)
+    (resolved,) = decision.events
+    assert (resolved.state, resolved.reason, resolved.alert_id) == ("resolved", "rule_removed", fired.alert_id)
+    assert resolved.evidence == fired.evidence
+    assert decision.state == KeyState("entity:acme")
+
+
+def test_removed_rule_without_an_alert_goes_quietly() -> None:
+    """Nothing was said, so nothing is to be taken back."""
+    state, _ = feed(rules(SLOW), bad(1, 2, 3, 4, 10))
+    decision = decide(rules(RULE.replace("bad-press", "other")), state, None, 20_000)
+    assert (decision.events, decision.state.rules) == ((), {})
+
+
+def test_rules_of_one_key_do_not_mix() -> None:
+    """Two rules with other windows each keep their own, and their events come in order of time, then name."""
+    two = RULE + RULE.replace("rules:", "").replace("bad-press", "aaa").replace("bucket: 10s", "bucket: 5s")
+    state, events = feed(rules(two), bad(1, 2, 3, 4, 60))
+    assert [(event.rule, event.at_ms) for event in events] == [("aaa", 5_000), ("bad-press", 10_000)]
+    assert list(state.rules) == ["aaa", "bad-press"]
+
+
+def test_alert_ids_do_not_clash() -> None:
+    """Rule, key and start all tell."""
+    ids = {alert_id(rule, key, at) for rule in ("a", "b") for key in ("a", "b") for at in (1, 2)}
+    assert len(ids) == 8
+
+
+LATENESS_MS = 15_000
+labels: st.SearchStrategy[Label] = st.sampled_from(("negative", "negative", "positive", "neutral"))
+streams = st.lists(st.tuples(st.integers(0, 400), labels, st.sampled_from([None, None, None, "x"])), max_size=120)
+
+
+@settings(max_examples=60, deadline=None)
+@given(streams, st.randoms(use_true_random=False), st.sampled_from([RULE, SLOW]))
+def test_order_within_the_lateness_makes_no_difference(
+    items: list[tuple[int, Label, str | None]], chance: random.Random, text: str
+) -> None:
+    """The same signals in any order of arrival within the allowed lateness give the same events, and the same state."""
+    signals = [
+        signal(at_s, label, message_id=str(number), duplicate_of=copy)
+        for number, (at_s, label, copy) in enumerate(sorted(items, key=lambda item: item[0]))
+    ]
+    arrival = sorted(signals, key=lambda item: item.event_time_ms + chance.randint(0, LATENESS_MS))
+    closing = [signal(2_000, "neutral")]
+    inorder = feed(rules(text), signals + closing, lateness_ms=LATENESS_MS)
+    shuffled = feed(rules(text), arrival + closing, lateness_ms=LATENESS_MS)
+    assert shuffled == inorder
+
+
+@settings(max_examples=60, deadline=None)
+@given(streams, st.lists(st.integers(0, 450), max_size=20), st.sampled_from([RULE, SLOW]))
+def test_how_often_a_key_is_looked_at_makes_no_difference(
+    items: list[tuple[int, Label, str | None]], looks: list[int], text: str
+) -> None:
+    """Waking a key when it is due, at other times besides, or not at all until its next signal: the events are the same."""
+    signals = [signal(at_s, label) for at_s, label, _ in sorted(items, key=lambda item: item[0])]
+    closing = signal(2_000, "neutral")
+    _, lazily = feed(rules(text), [*signals, closing])
+    state, eagerly = FRESH, list[AlertEvent]()
+    steps = sorted(
+        [(item.event_time_ms, 0, item) for item in signals] + [(at * 1_000, 1, None) for at in looks], key=lambda s: s[:2]
+    )
+    for watermark_ms, _, item in [*steps, (closing.event_time_ms, 0, closing)]:
+        while state.due_ms is not None and state.due_ms <= watermark_ms:
+            decision = decide(rules(text), state, None, state.due_ms)
+            state, eagerly = decision.state, [*eagerly, *decision.events]
+        decision = decide(rules(text), state, item, watermark_ms)
+        state, eagerly = decision.state, [*eagerly, *decision.events]
+    assert eagerly == lazily

@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.alert.lifecycle import OK, Cause, Life, Reason, Status, Timing, advance
+
+AT = 100_000
+TIMING = Timing(for_ms=20_000, keep_firing_ms=30_000)
+PENDING = Life("pending", 90_000)
+RIPE = Life("pending", 80_000)
+FIRING = Life("firing", 50_000)
+RECOVERING = Life("firing", 50_000, 80_000)
+WELL = Life("firing", 50_000, 70_000)
+RESOLVED = Life("resolved", 50_000)
+
+TABLE: list[tuple[Life, Cause, Life, Reason]] = [
+    (OK, "breach", Life("pending", AT), "breach_began"),
+    (OK, "hold", OK, "quiet"),
+    (OK, "clear", OK, "quiet"),
+    (OK, "no_data", OK, "no_data"),
+    (OK, "rule_changed", OK, "rule_changed"),
+    (OK, "rule_removed", OK, "rule_removed"),
+    (PENDING, "breach", PENDING, "breach_continues"),
+    (RIPE, "breach", Life("firing", 80_000), "threshold_passed"),
+    (PENDING, "hold", OK, "breach_ended"),
+    (PENDING, "clear", OK, "breach_ended"),
+    (PENDING, "no_data", OK, "data_ended"),
+    (PENDING, "rule_changed", OK, "rule_changed"),
+    (PENDING, "rule_removed", OK, "rule_removed"),
+    (FIRING, "breach", FIRING, "still_breaching"),
+    (FIRING, "hold", FIRING, "not_yet_clear"),
+    (FIRING, "clear", Life("firing", 50_000, AT), "recovering"),
+    (FIRING, "no_data", FIRING, "kept_without_data"),
+    (FIRING, "rule_changed", FIRING, "rule_changed"),
+    (FIRING, "rule_removed", RESOLVED, "rule_removed"),
+    (RECOVERING, "breach", FIRING, "still_breaching"),
+    (RECOVERING, "hold", FIRING, "not_yet_clear"),
+    (RECOVERING, "clear", RECOVERING, "recovering"),
+    (WELL, "clear", RESOLVED, "recovered"),
+    (RECOVERING, "no_data", RECOVERING, "kept_without_data"),
+    (WELL, "no_data", WELL, "kept_without_data"),
+    (RECOVERING, "rule_changed", FIRING, "rule_changed"),
+    (RECOVERING, "rule_removed", RESOLVED, "rule_removed"),
+    (RESOLVED, "breach", Life("pending", AT), "breach_began"),
+    (RESOLVED, "hold", OK, "quiet"),
+    (RESOLVED, "clear", OK, "quiet"),
+    (RESOLVED, "no_data", OK, "no_data"),
+    (RESOLVED, "rule_changed", OK, "rule_changed"),
+    (RESOLVED, "rule_removed", OK, "rule_removed"),
+]
+CAUSES: tuple[Cause, ...] = ("breach", "hold", "clear", "no_data", "rule_changed", "rule_removed")
+STATUSES: tuple[Status, ...] = ("ok", "pending", "firing", "resolved")
+lives = st.builds(Life, st.sampled_from(STATUSES), st.integers(0, AT), st.none() | st.integers(0, AT)).map(
+    lambda life: life if life.status == "firing" else OK if life.status == "ok" else Life(life.status, life.since_ms)
+)
+
+
+@pytest.mark.parametrize(("life", "cause", "after", "reason"), TABLE)
+def test_table(life: Life, cause: Cause, after: Life, reason: Reason) -> None:
+    """Each pair of state and cause leads to one state, for one named reason."""
+    assert advance(life, cause, AT, TIMING) == (after, reason)
+
+
+def test_table_is_whole() -> None:
+    """No pair of state and cause is left out."""
+    assert {(life.status, cause) for life, cause, _, _ in TABLE} == {(status, cause) for status in STATUSES for cause in CAUSES}
+
+
+def test_without_delays_a_breach_fires_and_a_clear_resolves_at_once() -> None:
+    """`for` and `keep_firing_for` of nothing mean the first boundary."""
+    assert advance(OK, "breach", AT, Timing()) == (Life("firing", AT), "threshold_passed")
+    assert advance(FIRING, "clear", AT, Timing()) == (RESOLVED, "recovered")
+
+
+@given(lives, st.integers(AT, 2 * AT), st.integers(0, AT), st.integers(0, AT))
+def test_no_data_never_resolves_and_says_it_once(life: Life, at_ms: int, for_ms: int, keep_ms: int) -> None:
+    """No data leaves a firing alert as it is; and to be told twice is to be told once."""
+    timing = Timing(for_ms, keep_ms)
+    once = advance(life, "no_data", at_ms, timing).life
+    assert once == life if life.status == "firing" else once == OK
+    assert advance(once, "no_data", at_ms + 10_000, timing).life == once
+
+
+@given(lives, st.sampled_from(CAUSES), st.integers(AT, 2 * AT), st.integers(0, AT), st.integers(0, AT))
+def test_only_firing_resolves(life: Life, cause: Cause, at_ms: int, for_ms: int, keep_ms: int) -> None:
+    """Resolved comes from firing alone, on a clear window or because the rule is gone, and keeps the start."""
+    after = advance(life, cause, at_ms, Timing(for_ms, keep_ms)).life
+    if after.status == "resolved":
+        assert life.status == "firing"
+        assert cause in {"clear", "rule_removed"}
+        assert after.since_ms == life.since_ms

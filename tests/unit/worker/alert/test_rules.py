@@ -1,0 +1,130 @@
+import pytest
+
+from worker.alert.rules import parse_duration, parse_rules
+from worker.errors import SettingsError
+
+WHOLE = """
+rules:
+  - name: outage
+    scope: {entities: [acme], topics: outage, keys: ["entity:globex"], source: tweets, kind: chat}
+    detector: {type: share, window: 5m, bucket: 30s, threshold: 0.6, resolve_below: 0.3, min_messages: 7, confidence: 0.9}
+    for: 1m
+    keep_firing_for: 1h30m
+    severity: critical
+    count_duplicates: true
+"""
+
+
+def test_every_field_is_read() -> None:
+    """What the file says is what the rule says, durations in milliseconds."""
+    (rule,) = parse_rules(WHOLE).rules
+    assert rule.scope.alert_keys == frozenset({"entity:acme", "topic:outage", "entity:globex"})
+    assert rule.scope.source == frozenset({"tweets"})
+    assert rule.scope.kind == frozenset({"chat"})
+    assert (rule.detector.window, rule.detector.bucket, rule.detector.min_messages) == (300_000, 30_000, 7)
+    assert (rule.detector.threshold, rule.detector.resolve_below, rule.detector.confidence) == (0.6, 0.3, 0.9)
+    assert (rule.for_, rule.keep_firing_for, rule.severity, rule.count_duplicates) == (60_000, 5_400_000, "critical", True)
+    assert rule.span_ms == 300_000 + 60_000 + 5_400_000
+
+
+def test_defaults() -> None:
+    """A rule needs a name and a detector; a bucket is a tenth of the window, and 0.8 of the threshold is well again."""
+    (rule,) = parse_rules("rules: [{name: a, detector: {type: share, window: 10m, threshold: 0.5}}]").rules
+    assert (rule.detector.bucket, rule.detector.resolve_below) == (60_000, 0.4)
+    assert (rule.scope.alert_keys, rule.for_, rule.severity, rule.count_duplicates) == (None, 0, "warning", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("0s", 0)],
+)
+def test_durations(text: str, milliseconds: int) -> None:
+    """Numbers with units, largest first by custom, add up."""
+    assert parse_duration(text) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5 m", "-5m", "1.5h", "5mm", 300, None, True])
+def test_other_durations_are_refused(text: object) -> None:
+    """A bare number could be seconds or milliseconds: nothing is guessed."""
+    with pytest.raises(ValueError, match="expected a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("window: 5m", "window: 5 minutes"), r'r\.yaml:5: rules\[0\]\.detector\.window: expected a duration such as "30s"'),
+        (("threshold: 0.6", "threshold: 1.6"), r"r\.yaml:5: rules\[0\]\.detector\.threshold: .*less than 1"),
+        (("threshold: 0.6", "treshold: 0.6"), r"r\.yaml:5: rules\[0\]\.detector\.treshold: Extra inputs"),
+        (("resolve_below: 0.3", "resolve_below: 0.7"), r"r\.yaml:5: rules\[0\]\.detector: resolve_below must not lie above"),
+        (("bucket: 30s", "bucket: 45s"), r"r\.yaml:5: rules\[0\]\.detector: window must be a whole number of buckets"),
+        (("bucket: 30s", "bucket: 1s"), r"r\.yaml:5: rules\[0\]\.detector: window has 300 buckets; at most 240"),
+        (("type: share", "type: surge"), r"r\.yaml:5: rules\[0\]\.detector\.type: Input should be 'share'"),
+        (("severity: critical", "severity: grave"), r"r\.yaml:8: rules\[0\]\.severity: Input should be 'info', 'warning' or"),
+        (("name: outage", "name: Out age"), r"r\.yaml:3: rules\[0\]\.name: "),
+        (("kind: chat", "kind: mail"), r"r\.yaml:4: rules\[0\]\.scope\.kind"),
+        (("for: 1m", "for: 60"), r"r\.yaml:6: rules\[0\]\.for: expected a duration"),
+        (("severity: critical", "for: 2m"), r"r\.yaml:8: `for` is given twice"),
+        (("for: 1m", "for: [1m"), r"r\.yaml:7: "),
+    ],
+)
+def test_errors_name_line_field_and_expectation(change: tuple[str, str], expected: str) -> None:
+    """Each fault is one line: file, line, path, and what should be there."""
+    with pytest.raises(SettingsError, match=expected):
+        parse_rules(WHOLE.replace(*change), "r.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "rules: []", "rules:", "just words", "rules: {a: 1}", "rules: [1]", "\0"])
+def test_files_without_rules_are_refused(text: str) -> None:
+    """An empty or misshapen file is an error, not a worker that never alerts."""
+    with pytest.raises(SettingsError, match=r"rules\.yaml:1: "):
+        parse_rules(text)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """One run of the checker shows everything there is to mend."""
+    with pytest.raises(SettingsError) as caught:
+        parse_rules(WHOLE.replace("5m", "x").replace("for: 1m", "for: y").replace("critical", "z"))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_names_must_differ() -> None:
+    """State and alerts are kept by name, so two rules may not share one."""
+    rule = "{name: twin, detector: {type: share}}"
+    with pytest.raises(SettingsError, match="used twice: twin"):
+        parse_rules(f"rules: [{rule}, {rule}]")
+
+
+def test_version_is_of_what_is_said_not_how() -> None:
+    """Layout, order, units and spelt-out defaults do not change the version; every change of meaning does."""
+    (whole,) = parse_rules(WHOLE).rules
+    (same,) = parse_rules(
+        WHOLE.replace("5m,", "300s,").replace("[acme]", "acme").replace("    for: 1m\n", "") + "    for: 60s"
+    ).rules
+    assert same.version == whole.version
+    changes = [("0.6", "0.61"), ("acme", "acne"), ("for: 1m", "for: 2m"), ("critical", "info"), ("kind: chat", "kind: news")]
+    versions = {parse_rules(WHOLE.replace(*change)).rules[0].version for change in changes}
+    assert len(versions | {whole.version}) == len(changes) + 1
+
+
+def test_rules_are_found_by_key() -> None:
+    """A key gets the rules that name it and those that name none, in the order of their names."""
+    text = """
+rules:
+  - {name: c-any, detector: {type: share}}
+  - {name: b-acme, scope: {entities: acme}, detector: {type: share}}
+  - {name: a-topic, scope: {topics: [acme]}, detector: {type: share}}
+"""
+    found = parse_rules(text)
+    assert [rule.name for rule in found.for_key("entity:acme")] == ["b-acme", "c-any"]
+    assert [rule.name for rule in found.for_key("topic:acme")] == ["a-topic", "c-any"]
+    assert [rule.name for rule in found.for_key("entity:else")] == ["c-any"]
+
+
+def test_scope_admits_by_source_and_kind() -> None:
+    """What a scope leaves out is not asked; what it names must fit."""
+    (rule,) = parse_rules(WHOLE).rules
+    assert rule.scope.admits("tweets", "chat")
+    assert not rule.scope.admits("tweets", "news")
+    assert not rule.scope.admits("blog", "chat")
+    assert not rule.scope.admits(None, "chat")

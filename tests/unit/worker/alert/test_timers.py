@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.alert.timers import Timers
+
+
+def drain(timers: Timers, watermark_ms: int) -> list[str]:
+    """All keys that fall due, in order."""
+    keys = []
+    while (key := timers.pop(watermark_ms)) is not None:
+        keys.append(key)
+    return keys
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 100)),
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 100)), max_size=60),
+    st.integers(0, 100),
+)
+def test_timers_are_a_sorted_dictionary(start: dict[str, int], sets: list[tuple[str, int | None]], watermark_ms: int) -> None:
+    """However they are set, removed and set anew, those due come out once, in order of time and key."""
+    timers, model = Timers(start), dict(start)
+    for key, at_ms in sets:
+        timers.set(key, at_ms)
+        model.pop(key, None)
+        if at_ms is not None:
+            model[key] = at_ms
+    due = [key for at_ms, key in sorted((at_ms, key) for key, at_ms in model.items()) if at_ms <= watermark_ms]
+    assert sorted(timers.until(watermark_ms)) == sorted(due)
+    assert drain(timers, watermark_ms) == due
+    assert drain(timers, watermark_ms) == []
+    assert len(drain(timers, 100)) == len(model) - len(due)
+
+
+def test_memory_is_bounded_by_the_keys() -> None:
+    """A timer that is set a hundred thousand times is still one timer."""
+    timers = Timers({})
+    for at_ms in range(100_000):
+        timers.set("a", at_ms)
+    assert len(timers._heap) < 2_000
+    assert drain(timers, 100_000) == ["a"]

@@ -1,0 +1,101 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.worker.alert.builders import signal
+from worker.alert import windows
+from worker.alert.windows import Bucket, Buckets
+from worker.messages import Label, ModelRef, Signal
+
+BUCKET_MS = 10_000
+labels: st.SearchStrategy[Label] = st.sampled_from(("negative", "neutral", "positive"))
+signals = st.builds(
+    lambda at_s, label, score, name: signal(at_s, label, score=score, message_id=name),
+    st.integers(0, 120),
+    labels,
+    st.sampled_from([-0.9, -0.5, -0.5, 0.1]),
+    st.uuids().map(str),
+)
+
+
+def ring(items: list[Signal]) -> Buckets:
+    """The ring that holds `items`."""
+    buckets: Buckets = ()
+    for item in items:
+        buckets = windows.add(buckets, item, BUCKET_MS)
+    return buckets
+
+
+def figures(buckets: Buckets) -> tuple[int, int]:
+    """Messages and negatives."""
+    return windows.count(buckets), sum(bucket.negatives for bucket in buckets)
+
+
+@given(st.lists(signals, max_size=40), st.integers(0, 13), st.integers(1, 6))
+def test_ring_equals_brute_force(items: list[Signal], end: int, length: int) -> None:
+    """The window's figures are those of the signals whose event times lie in [start, end)."""
+    end_ms = end * BUCKET_MS
+    start_ms = end_ms - length * BUCKET_MS
+    inside = [item for item in items if start_ms <= item.event_time_ms < end_ms]
+    expected = len(inside), sum(item.label == "negative" for item in inside)
+    assert figures(windows.within(ring(items), start_ms, end_ms)) == expected
+
+
+@given(st.lists(signals, max_size=20).flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))))
+def test_order_of_arrival_makes_no_difference(pair: tuple[list[Signal], list[Signal]]) -> None:
+    """The same signals in any order give the same ring: counts, samples and model."""
+    assert ring(pair[0]) == ring(pair[1])
+
+
+@given(st.lists(signals, max_size=30))
+def test_samples_are_the_most_negative(items: list[Signal]) -> None:
+    """Each bucket keeps its three negatives of lowest score."""
+    for bucket in ring(items):
+        here = [
+            i.score for i in items if i.label == "negative" and i.event_time_ms // BUCKET_MS == bucket.start_ms // BUCKET_MS
+        ]
+        assert [sample.score for sample in bucket.samples] == sorted(here)[:3]
+
+
+@given(st.lists(signals, max_size=30), st.integers(0, 13))
+def test_since_forgets_what_lies_before(items: list[Signal], start: int) -> None:
+    """Pruning keeps exactly the buckets from a boundary on."""
+    later = [item for item in items if item.event_time_ms >= start * BUCKET_MS]
+    assert windows.since(ring(items), start * BUCKET_MS) == ring(later)
+
+
+@given(st.lists(signals, max_size=10), st.integers(0, 13), st.integers(0, 40), st.integers(1, 5))
+def test_boundaries_miss_nothing(items: list[Signal], first: int, count: int, length: int) -> None:
+    """Every boundary whose window differs from the one looked at before is visited, in order, and so is the first of all."""
+    buckets, length_ms = ring(items), length * BUCKET_MS
+    span = first * BUCKET_MS, (first + count) * BUCKET_MS
+    visited = list(windows.boundaries(buckets, length_ms, BUCKET_MS, span))
+    everyone = list(range(span[0] + BUCKET_MS, span[1] + 1, BUCKET_MS))
+    assert visited == sorted(set(visited) & set(everyone))
+    held = {at: windows.within(buckets, at - length_ms, at) for at in everyone}
+    for before, at in zip([None, *everyone], everyone, strict=False):
+        if held[at] or before is None or held[before]:
+            assert at in visited
+
+
+def test_boundaries_leap_over_silence() -> None:
+    """A key that was silent for a year costs a handful of looks, not a million."""
+    year_ms = 365 * 86_400_000
+    buckets = windows.add(ring([signal(5)]), signal(year_ms / 1000), BUCKET_MS)
+    visited = list(windows.boundaries(buckets, 50_000, BUCKET_MS, (0, year_ms + 60_000)))
+    assert len(visited) <= 14
+    assert visited[-1] >= year_ms
+
+
+def test_floor_is_right_before_the_epoch() -> None:
+    """Boundaries go on below zero."""
+    assert [windows.floor_to(ms, 10) for ms in (-11, -10, -1, 0, 9, 10)] == [-20, -10, -10, 0, 0, 10]
+
+
+def test_a_bucket_names_the_newest_of_its_models() -> None:
+    """Where two models scored one bucket, it names the same one in whatever order they came."""
+    old, new = ModelRef("sentiment", "1"), ModelRef("sentiment", "2")
+    there, back = [signal(1, model=old), signal(2, model=new)], [signal(2, model=new), signal(1, model=old)]
+    bucket: Bucket
+    for items in (there, back):
+        (bucket,) = ring(items)
+        assert bucket.model == new
