@@ -56,7 +56,8 @@ share_pip_settings() { # uv does not read pip's settings (index, certificates): 
     extra=$(pip_setting extra-index-url)
     if [ -n "$extra" ] && [ -z "${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}" ]; then export UV_INDEX="$extra"; fi
     links=$(pip_setting find-links)
-    if [ -n "$links" ] && [ -z "${UV_FIND_LINKS:-}" ]; then export UV_FIND_LINKS="$(existing_links "$links")"; fi
+    links=$(existing_links "$links")
+    if [ -n "$links" ] && [ -z "${UV_FIND_LINKS:-}" ]; then export UV_FIND_LINKS="$links"; fi
     cert=$(pip_setting cert)
     if [ -f "$cert" ] && [ -z "${SSL_CERT_FILE:-}" ]; then export SSL_CERT_FILE="$cert"; fi
 }
