@@ -1,0 +1,163 @@
+"""The worker as a process of its own on the real stack, with topics, groups and keys of the test's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.conftest import Names
+from worker.adapters.kafka import PlainProducer, PlainReader, create_topics
+from worker.codec import decode_alert_event
+from worker.messages import AlertEvent, OutRecord, Record
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Flow:
+    """A set of topics with what reads and writes them."""
+
+    folder: Path
+    env: Mapping[str, str]
+    settings: Settings
+    read: dict[str, list[Record]] = field(default_factory=dict)
+
+    def input(self, kind: str) -> str:
+        """The input topic whose messages are of this kind."""
+        return next(topic for topic, its_kind in self.settings.kafka.input_topics.items() if its_kind == kind)
+
+    def send(self, kind: str, values: Sequence[bytes | None], key: bytes | None = None) -> None:
+        """Produce these bodies, in order."""
+        producer = PlainProducer(self.settings.kafka)
+        for value in values:
+            producer.send(OutRecord(self.input(kind), key, value))
+        producer.flush()
+
+    def send_messages(self, kind: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Produce these messages, all to one partition, in order."""
+        self.send(kind, [json.dumps(message).encode() for message in messages], key=b"one")
+
+    def records(self, topic: str, count: int) -> list[Record]:
+        """Read a topic from its beginning, committed records only: until there are `count`, then a little longer for doubles."""
+        found: list[Record] = []
+        with closing(PlainReader(self.settings.kafka, [topic], from_beginning=True)) as reader:
+            deadline = time.monotonic() + PATIENCE_S
+            while len(found) < count and time.monotonic() < deadline:
+                found.extend(reader.read(0.5))
+            found.extend(reader.read(1.0))
+        return found
+
+    def predictions(self, count: int) -> dict[str, dict[str, Any]]:
+        """Wait for `count` predictions; returns them by id, and fails if one came twice."""
+        bodies = [json.loads(record.value or b"") for record in self.records(self.settings.kafka.topics.predictions, count)]
+        ids = [body["id"] for body in bodies]
+        assert sorted(ids) == sorted(set(ids)), "a prediction came twice"
+        return {body["id"]: body for body in bodies}
+
+    def dead_letters(self, count: int) -> list[Record]:
+        """Wait for `count` dead letters."""
+        return self.records(self.settings.kafka.topics.dead_letters, count)
+
+    def alerts(self, count: int) -> list[AlertEvent]:
+        """Wait for `count` alert events on Kafka, in the order of their event times."""
+        events = [decode_alert_event(record.value or b"") for record in self.records(self.settings.kafka.topics.alerts, count)]
+        return sorted(events, key=lambda event: event.at_ms)
+
+    def stream_alerts(self) -> list[AlertEvent]:
+        """The alert events on the Redis streams, in the order of their event times."""
+        client = redis.Redis.from_url(self.settings.redis.url.get_secret_value())
+        with closing(client):
+            streams = list(client.scan_iter(f"{self.settings.redis.prefix}:*:alerts"))
+            entries = [fields for stream in streams for _, fields in client.xrange(stream)]
+        return sorted((decode_alert_event(fields[b"event"]) for fields in entries), key=lambda event: event.at_ms)
+
+    @contextmanager
+    def worker(self, roles: str = "score,alert") -> Iterator["WorkerProcess"]:
+        """Run a worker process; it is gone afterwards, whatever happened."""
+        with (self.folder / "worker.log").open("ab") as log:
+            command = [sys.executable, "-m", "worker", "work", "--roles", roles]
+            process = subprocess.Popen(command, cwd=self.folder, env={**os.environ, **self.env}, stderr=log)
+        try:
+            yield WorkerProcess(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def log(self) -> list[dict[str, Any]]:
+        """What all workers logged so far."""
+        return [json.loads(line) for line in (self.folder / "worker.log").read_text().splitlines()]
+
+    def wait_for_log(self, event: str) -> None:
+        """Wait until a worker has logged this event."""
+        wait_until(lambda: event in (self.folder / "worker.log").read_text(), f"the log line {event!r}")
+
+
+@dataclass
+class WorkerProcess:
+    """A running worker."""
+
+    process: "subprocess.Popen[bytes]"
+
+    def terminate(self) -> int:
+        """Ask it to leave, as Kubernetes does; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=PATIENCE_S)
+
+    def kill(self) -> None:
+        """Give it no chance to do anything."""
+        self.process.kill()
+        self.process.wait()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for the condition, or fail with what was waited for."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE_S:.0f} s"
+        time.sleep(0.1)
+
+
+def make_flow(names: Names, stack_env: Mapping[str, str], folder: Path, files: Mapping[str, str]) -> Flow:
+    """Create the topics of a test and write its watchlist and rules into `folder`."""
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    env = {
+        **stack_env,
+        "TIDINGS_KAFKA__INPUT_TOPICS": json.dumps({names.topic("news"): "news", names.topic("chat"): "chat"}),
+        "TIDINGS_KAFKA__TOPICS__PREDICTIONS": names.topic("predictions"),
+        "TIDINGS_KAFKA__TOPICS__SIGNALS": names.topic("signals"),
+        "TIDINGS_KAFKA__TOPICS__ALERTS": names.topic("alerts"),
+        "TIDINGS_KAFKA__TOPICS__DEAD_LETTERS": names.topic("dead-letters"),
+        "TIDINGS_KAFKA__GROUP_PREFIX": names.group(),
+        "TIDINGS_KAFKA__PARTITIONS": "2",
+        "TIDINGS_KAFKA__SESSION_TIMEOUT_S": "6",
+        "TIDINGS_KAFKA__TRANSACTION_TIMEOUT_S": "10",
+        "TIDINGS_REDIS__PREFIX": names.prefix,
+        "TIDINGS_MODEL__REPOSITORY": str(ROOT / "triton_repo"),
+    }
+    settings = _settings(env)
+    create_topics(settings.kafka)
+    return Flow(folder, env, settings)
+
+
+def _settings(env: Mapping[str, str]) -> Settings:
+    """Read settings as a worker with this environment would."""
+    before = dict(os.environ)
+    os.environ.update(env)
+    try:
+        return Settings()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
