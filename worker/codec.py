@@ -32,7 +32,7 @@ class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
     url: Line | None = None
     published_at: Annotated[
         Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)] | datetime | None,
-        Meta(description="RFC 3339 with an offset, or epoch milliseconds; by default Kafka's timestamp."),
+        Meta(description="RFC 3339 (UTC if it has no offset) or epoch milliseconds; by default Kafka's timestamp."),
     ] = None
     entities: Annotated[list[Name], Meta(max_length=64, description="Entities the producer already knows of.")] = []
 
