@@ -18,11 +18,11 @@ from tests.support.batches import batch_of, rows
 from tests.support.tiny_onnx import write_repository
 from worker.adapters.onnx import OnnxModel
 from worker.adapters.triton import TritonModel
-from worker.errors import ContractError, RetryableError
+from worker.errors import ContractError, RetryableError, TidingsError
 from worker.messages import ModelRef
 from worker.ports import Model, TokenBatch
 from worker.score.contract import mismatches
-from worker.testing.model import FakeModel, contract
+from worker.testing.model import FakeModel, contract, hashed_logits
 
 REF = ModelRef("sentiment", "1")
 TOLERANCE = 1e-3
@@ -168,6 +168,33 @@ def test_closing_one_leaves_the_others(maker: Maker) -> None:
         logits(closing_soon, rows(1))
         closing_soon.close()
         assert logits(kept, rows(2)).shape == (2, 3)
+
+
+def test_the_fake_answers_in_the_order_it_is_told() -> None:
+    """Released out of order, each batch still gets its own logits, and the others wait."""
+    fake = FakeModel(manual=True)
+    texts = [rows(count, seed=count) for count in (1, 2, 3)]
+    futures = [fake.submit(batch_of(batch)) for batch in texts]
+    assert fake.waiting == 3
+    fake.release(2)
+    assert [future.done() for future in futures] == [False, False, True]
+    fake.release()
+    assert [future.done() for future in futures] == [True, False, True]
+    assert futures[2].result().tolist() == [hashed_logits(ids) for ids in texts[2]]
+    assert fake.shapes == [(1, 32), (2, 32), (3, 32)]
+    fake.close()
+    assert isinstance(futures[1].exception(), RetryableError)
+
+
+def test_the_fake_fails_where_it_is_told() -> None:
+    """By the number of the call or by what is in the batch; the other calls are answered."""
+
+    def failure(call: int, batch: TokenBatch) -> TidingsError | None:
+        return RetryableError("told to") if call == 0 or 13 in batch.input_ids else None
+
+    fake = FakeModel(failure=failure)
+    outcomes = [fake.submit(batch_of([ids])).exception() for ids in ([1, 2], [1, 2], [1, 13], [1, 2])]
+    assert [type(outcome) for outcome in outcomes] == [RetryableError, type(None), RetryableError, type(None)]
 
 
 @pytest.fixture
