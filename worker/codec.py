@@ -1,6 +1,7 @@
 """Bytes to values and back. Pure: no clock, no I/O; the one thing that reads what producers send."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -11,6 +12,8 @@ from worker.messages import AlertEvent, Kind, Message, Origin, OutRecord, Predic
 
 MAX_TEXT_CHARS = 8_192
 MAX_BODY_BYTES = 262_144
+MAX_DEPTH = 100
+"""Objects and lists within each other. What lies deeper many JSON libraries refuse, the next reader of `extra` among them."""
 MAX_EVENT_TIME_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, the end of RFC 3339."""
 
@@ -57,6 +60,8 @@ class Clock(NamedTuple):
     max_future_ms: int
 
 
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_BRACKET = re.compile(r"[][{}]")
 _KNOWN = frozenset(InputMessage.__struct_fields__)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input_decoder = msgspec.json.Decoder(InputMessage)
@@ -104,11 +109,25 @@ def _parse(body: bytes | None) -> tuple[InputMessage, dict[str, msgspec.Raw]]:
     except UnicodeDecodeError as error:
         raise DecodeError("not_utf8", str(error)) from error
     fields = _decode(_fields_decoder, text, "not_an_object")
+    if _is_deep(text):
+        raise DecodeError("too_deep", f"the JSON is nested more than {MAX_DEPTH} levels deep")
     if "text" not in fields:
         raise DecodeError("text_missing", "the field `text` is required")
     return _decode(_input_decoder, text, "invalid_field"), {
         name: raw.copy() for name, raw in fields.items() if name not in _KNOWN
     }
+
+
+def _is_deep(text: str) -> bool:
+    """Whether JSON, which must be well-formed, is nested too deeply; decoding alone finds out only as the stack runs out."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes | str, invalid: str) -> T:
@@ -139,7 +158,7 @@ def _epoch_ms(when: int | datetime | None) -> int | None:
     if when is None or isinstance(when, int):
         return when
     aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    milliseconds = int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    milliseconds = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     if milliseconds < 0:
         raise DecodeError("invalid_field", "`published_at` lies before 1970")
     return milliseconds
