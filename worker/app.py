@@ -25,7 +25,7 @@ from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
-from worker.settings import Settings, problems, process_id, unknown_variables
+from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -47,11 +47,13 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: names every wrong setting, where it comes from and what was expected.
     """
-    try:
-        settings, wrong = Settings(), unknown_variables()
-    except ValidationError as error:
-        wrong = [*problems(error), *unknown_variables()]
-    if wrong:
+    wrong = source_problems()
+    if not wrong:
+        try:
+            settings = Settings()
+        except ValidationError as error:
+            wrong = problems(error)
+    if wrong := [*wrong, *unknown_variables()]:
         raise SettingsError("wrong settings:\n  " + "\n  ".join(wrong))
     return settings
 

@@ -5,19 +5,24 @@ Precedence, highest first: environment (`TIDINGS_KAFKA__BOOTSTRAP_SERVERS`), `.e
 """
 
 import difflib
+import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_origin
 
+import yaml
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 PREFIX = "TIDINGS_"
+_ENV_FILES = (".tidings/stack.env", ".env")
 _ALSO_KNOWN = ("CONFIG", "CACHE_DIR", "RUN_DIR")
 _ALSO_KNOWN_PREFIXES = ("TEST_", "LOCAL_")
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=10**9)]
 Count = Annotated[int, Field(gt=0)]
 
 
@@ -39,7 +44,7 @@ class KafkaSettings(_Section):
 
     bootstrap_servers: str = "127.0.0.1:9092"
     """Comma-separated host:port list."""
-    input_topics: dict[str, Literal["news", "chat"]] = {"news": "news", "chat": "chat"}
+    input_topics: Annotated[dict[str, Literal["news", "chat"]], Field(min_length=1)] = {"news": "news", "chat": "chat"}
     """Topics to read, each with the kind that its messages have by default."""
     topics: Topics = Topics()
     partitions: Count = 6
@@ -137,7 +142,7 @@ class AlertSettings(_Section):
 
     rules: Path = Path("rules.yaml")
     """The alert rules."""
-    allowed_lateness_s: Annotated[float, Field(ge=0)] = 5
+    allowed_lateness_s: Annotated[float, Field(ge=0, le=10**9)] = 5
     """How far behind the newest signal of a partition one may still count."""
     cached_keys: Count = 100_000
     """Alert keys whose state is held in memory."""
@@ -159,7 +164,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
-        env_file=(".tidings/stack.env", ".env"),
+        env_file=_ENV_FILES,
         extra="ignore",
         frozen=True,
     )
@@ -214,16 +219,81 @@ def _suggestion(path: tuple[str, ...]) -> str:
     return _did_you_mean(path[1], list(model.model_fields))
 
 
+def source_problems() -> list[str]:
+    """One line for each source that cannot be read at all: the YAML file, a variable that should hold JSON and does not."""
+    return [*_file_problems(config_file()), *_json_problems()]
+
+
+def _file_problems(path: Path) -> list[str]:
+    """What is wrong with the YAML file as a whole: the wrong values in it are pydantic's to find."""
+    if not path.exists():
+        return [f"TIDINGS_CONFIG: there is no file {path}"] if "TIDINGS_CONFIG" in os.environ else []
+    try:
+        with path.open(encoding="utf-8") as file:  # from a file, YAML's errors quote no line of it, which may hold a secret
+            content = yaml.safe_load(file) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return [f"{path} cannot be read: {error}"]
+    if not isinstance(content, dict):
+        return [f"{path}: expected sections ({', '.join(Settings.model_fields)}), got {type(content).__name__}"]
+    known = list(Settings.model_fields)
+    unknown = [str(name) for name in content if name not in known]
+    return [f"{path}: {name}: no such section{_did_you_mean(name, known)}" for name in unknown]
+
+
+def _json_problems() -> list[str]:
+    values = {name: value for name, value in _variables().items() if value is not None and _holds_json(name)}
+    return [f"{PREFIX}{name}: expected a JSON object" for name, value in sorted(values.items()) if not _is_json(value)]
+
+
+def _holds_json(name: str) -> bool:
+    """Whether the variable sets a whole section or mapping at once."""
+    annotation: Any = Settings
+    for part in name.lower().split("__"):
+        fields = annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else {}
+        if part not in fields:
+            return False
+        annotation = fields[part].annotation
+    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+
+
+def _is_json(value: str) -> bool:
+    try:
+        json.loads(value)
+    except ValueError:
+        return False
+    return True
+
+
 def unknown_variables() -> list[str]:
     """One line per `TIDINGS_` variable that nothing reads, with the likely intended one."""
     known = [name.upper() for name in Settings.model_fields]
-    names = [name[len(PREFIX) :] for name in os.environ if name.startswith(PREFIX)]
     unknown = [
         name
-        for name in names
+        for name in _variables()
         if name.split("__")[0] not in known and name not in _ALSO_KNOWN and not name.startswith(_ALSO_KNOWN_PREFIXES)
     ]
-    return [f"{PREFIX}{name}: no such setting{_did_you_mean(name.split('__')[0], known)}" for name in sorted(unknown)]
+    return [f"{PREFIX}{name}: no such setting{_intended(name, known)}" for name in sorted(unknown)]
+
+
+def _intended(name: str, known: list[str]) -> str:
+    section, _, field = name.partition("_")
+    if section in known and not field.startswith("_"):
+        return f"; did you mean {PREFIX}{section}__{field}?"
+    return _did_you_mean(name.split("__", maxsplit=1)[0], known)
+
+
+def _variables() -> dict[str, str | None]:
+    """Every `TIDINGS_` variable of the environment and the files that stand in for it, without the prefix."""
+    sources: list[Mapping[str, str | None]] = [
+        *(dotenv_values(path) for path in _ENV_FILES if Path(path).is_file()),
+        os.environ,
+    ]
+    return {
+        name.upper()[len(PREFIX) :]: value
+        for source in sources
+        for name, value in source.items()
+        if name.upper().startswith(PREFIX)
+    }
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:
