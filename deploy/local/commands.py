@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from deploy.local.demo.command import demo
+
 if importlib.util.find_spec("psutil") is None:
     raise ImportError('the local stack needs psutil: pip install "tidings[local]"')
 
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("down")(down)
     app.command("status")(status)
+    app.command("demo")(demo)
 
 
 def up(model_repository: ModelRepository = Path("triton_repo"), data_dir: DataDir = None, detach: Detach = False) -> None:

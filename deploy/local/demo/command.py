@@ -25,13 +25,15 @@ def demo(
     with what came out. Ends by itself with one line of JSON; the exit status is 0 only if nothing was lost or
     doubled, an alert fired and resolved, and all bad input is in the dead letters, byte for byte.
 
-    \b
-    Examples:
-      tidings demo
-      tidings demo --messages 5000 --rate 80
-      tidings demo --plain | tail -1 | jq .latency_ms_p99
-      TIDINGS_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tidings demo     on your Kafka, in topics of its own
-    """  # noqa: D301 - click's own mark
+    For example:
+
+        tidings demo
+        tidings demo --messages 4000 --rate 80
+        tidings demo --plain | tail -1 | jq .latency_ms_p99
+
+        # on a Kafka of yours, in topics of its own
+        TIDINGS_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tidings demo
+    """
     from rich.console import Console
 
     from deploy.local.demo.run import Options, run

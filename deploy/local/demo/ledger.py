@@ -35,7 +35,15 @@ class Seen:
 
 
 class Ledger:
-    """Counts what is lost, doubled, unexpected or altered. Memory is bounded by the plan."""
+    """Counts what is lost, doubled, unexpected or altered. Memory is bounded by the plan.
+
+    Attributes:
+        predictions: sent messages with at least one prediction.
+        agreed: those among the `rated` ones whose label is the one that people gave.
+        undelivered: what Kafka did not take, and why.
+        unexpected: records that are no answer to anything sent.
+        altered: dead letters that are not the bytes that were sent.
+    """
 
     def __init__(self) -> None:
         self._sent: dict[str, float] = {}
@@ -45,7 +53,7 @@ class Ledger:
         self._flawed: dict[Position, Planned] = {}
         self._dead: Counter[Position] = Counter()
         self._first_s = self._last_s = math.nan
-        self.agreed = self.rated = 0
+        self.predictions = self.agreed = self.rated = 0
         self.undelivered: list[str] = []
         self.unexpected: list[str] = []
         self.altered: list[str] = []
@@ -76,6 +84,7 @@ class Ledger:
         if name not in self._sent or seen.key != name.encode():
             self.unexpected.append(f"a prediction for {name!r} under the key {seen.key!r}")
         elif self._seen[name] == 1:
+            self.predictions += 1
             self._latencies_s.append(seen.at_s - self._sent[name])
             self._last_s = seen.at_s
             self._compare(name, body["label"])
@@ -110,9 +119,9 @@ class Ledger:
         return len(self._flawed)
 
     @property
-    def predictions(self) -> int:
-        """Sent messages with at least one prediction."""
-        return sum(1 for name in self._seen if name in self._sent)
+    def unanswered(self) -> int:
+        """Messages sent that have no prediction yet."""
+        return self.messages - self.predictions
 
     @property
     def dead_letters(self) -> int:

@@ -15,6 +15,8 @@ from deploy.local.demo.stage import PHASE_WORDS, Stage
 READ_S = 0.01
 SHOW_EVERY_S = 0.2
 CHECK_EVERY_S = 0.5
+MOST_UNANSWERED = 300
+HELD_BACK_S = 0.5
 STALL_S = 30.0
 ALERT_LIMIT_S = 15.0
 LATE_S = 2.0
@@ -61,10 +63,14 @@ class Replay:
         self._show()
 
     def _send(self, plan: Sequence[Planned]) -> None:
+        """Send each record when it is due; a worker that falls far behind is waited for, and all the rest is due later."""
         start_s = time.monotonic()
         for number, planned in enumerate(plan):
-            while (now_s := time.monotonic()) < start_s + planned.at_s:
+            due_s = start_s + planned.at_s + self._stage.held_back_s
+            while (now_s := time.monotonic()) < due_s or self._stage.ledger.unanswered >= MOST_UNANSWERED:
                 self._turn(now_s)
+            if now_s > due_s + HELD_BACK_S:
+                self._stage.held_back_s += now_s - due_s
             self._ends.feed.send(planned, now_s)
             self._stage.sent = number + 1
             self._stage.words = PHASE_WORDS[planned.phase]

@@ -23,6 +23,7 @@ from deploy.local.demo.show import save_screenshot, shown, steps
 from deploy.local.demo.stage import Stage
 from deploy.local.demo.verdict import Verdict, judge
 from training.data import Snippet, Split, load_snippets
+from training.errors import TrainingError
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 
 LARGE_BYTES = 5_000_000
@@ -60,7 +61,7 @@ def run(options: Options, console: Console) -> Outcome:
         with steps(console) as say:
             ensure_model(say)
             say("reading the texts")
-            snippets, watchlist = load_snippets(), _watchlist()
+            snippets, watchlist = _snippets(), _watchlist()
             material = _material(snippets, watchlist, options)
             setting = set_up(ends, say)
         stage, plan = _stage(setting, material, watchlist, options)
@@ -71,8 +72,20 @@ def run(options: Options, console: Console) -> Outcome:
             Replay(replay_ends, stage, show).run(plan)
         if options.screenshot:
             save_screenshot(stage, options.screenshot)
-        about = {**_about(setting), "unseen_in_training": _unseen(plan, snippets), "seed": options.seed}
+        about = {
+            **_about(setting),
+            "unseen_in_training": _unseen(plan, snippets),
+            "seed": options.seed,
+            "held_back_s": round(stage.held_back_s, 1),
+        }
         return Outcome(judge(stage.ledger, stage.alerts, WATCHED, about), setting.stack.logs)
+
+
+def _snippets() -> list[Snippet]:
+    try:
+        return load_snippets()
+    except TrainingError as error:
+        raise DemoError(str(error)) from error
 
 
 def _watchlist() -> Watchlist:

@@ -18,7 +18,7 @@ from deploy.local.demo.worker import Worker
 from deploy.local.report import Kind
 from deploy.local.stack import LocalStack
 from deploy.local.system import Say
-from training.paths import project_root, repository_dir
+from training.paths import cache_dir, project_root, repository_dir
 from worker.adapters.kafka.config import client_config
 from worker.app import load_settings
 from worker.settings import KafkaSettings, Topics
@@ -70,7 +70,9 @@ def set_up(ends: ExitStack, say: Say) -> Setting:
         LocalStackError, DemoError, TidingsError: something did not come up; the message says what and names its log.
     """
     repository = repository_dir()
-    config = StackConfig.from_environment().but(state=project_root() / ".tidings", model_repository=repository)
+    config = StackConfig.from_environment().but(
+        state=project_root() / ".tidings", cache=cache_dir(), model_repository=repository
+    )
     stack = ends.enter_context(LocalStack.start(config, say))
     names = names_for(str(time.time_ns()), shared=bool(config.external.keys() & {"kafka", "redis"}))
     addresses = stack.settings_env()
@@ -85,9 +87,7 @@ def set_up(ends: ExitStack, say: Say) -> Setting:
     say("starting the worker")
     worker = ends.enter_context(Worker(settings, stack.logs / "worker.log"))
     worker.wait_assigned([*names.inputs.values(), names.outputs["signals"]])
-    reader = ends.enter_context(
-        closing(Reader(clients, [names.outputs[name] for name in ("predictions", "dead_letters", "alerts")]))
-    )
+    reader = ends.enter_context(closing(Reader(clients, [names.outputs[name] for name in READ])))
     return Setting(stack, worker, names, clients, reader, streams, model_of(repository))
 
 

@@ -27,7 +27,10 @@ class PartLine:
 
 @dataclass(slots=True)
 class Stage:
-    """The state of a run, written by the run alone. `words` says what is going on."""
+    """The state of a run, written by the run alone. `words` says what is going on.
+
+    `held_back_s` is how long sending waited for a worker that had fallen behind, `now_s` the monotonic clock.
+    """
 
     watched: str
     total: int
@@ -39,6 +42,7 @@ class Stage:
     sent: int = 0
     words: str = ""
     now_s: float = 0.0
+    held_back_s: float = 0.0
 
     def firing(self, key: str) -> SeenAlert | None:
         """Return the alert that is firing on a key, if there is one."""

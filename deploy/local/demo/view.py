@@ -40,7 +40,11 @@ def _head(stage: Stage) -> RenderableType:
     bar.add_column(justify="right")
     bar.add_row(ProgressBar(total=stage.total, completed=stage.sent), f"{stage.sent:,} of {stage.total:,} sent")
     title = Text.assemble(("Tidings", "bold"), "  text in on Kafka, predictions out, an alert when a topic turns bad")
-    return Panel(Group(bar, Text(stage.words, style="cyan")), title=title, title_align="left", width=WIDTH, box=box.ROUNDED)
+    return Panel(Group(bar, Text(_words(stage), style="cyan")), title=title, title_align="left", width=WIDTH, box=box.ROUNDED)
+
+
+def _words(stage: Stage) -> str:
+    return stage.words if stage.held_back_s < 1 else f"{stage.words}  (waited {stage.held_back_s:.0f} s for the worker)"
 
 
 def _figures(stage: Stage) -> RenderableType:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from deploy.local.demo import replay
 from deploy.local.demo.clients import AlertStreams, Feed, Reader
 from deploy.local.demo.errors import DemoError
 from deploy.local.demo.ledger import Position
@@ -73,6 +74,18 @@ def _letter(planned: Planned, position: Position) -> FakeRecord:
     return FakeRecord("sentiment.dead-letters", None, planned.body, headers)
 
 
+class SlowKafka(FakeKafka):
+    """A worker that answers nothing for twenty reads, and then everything."""
+
+    most_unanswered = 0
+
+    def read(self, timeout_s: float) -> list[Any]:
+        """Return what there is, now and then."""
+        self.most_unanswered = max(self.most_unanswered, self._stage.ledger.unanswered)
+        self._reads = getattr(self, "_reads", 0) + 1
+        return [] if self._reads % 20 else super().read(timeout_s)
+
+
 class FakeStreams:
     """Redis with both alert events."""
 
@@ -117,6 +130,25 @@ def test_it_gives_up_on_what_does_not_come() -> None:
     """A run without answers ends by itself, and counts them as lost."""
     stage = a_stage()
     assert len(played(stage, FakeKafka(stage, echoes=0)).ledger.lost) == 3
+
+
+def test_a_slow_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than a bound is sent ahead of the answers; the wait is on record, and every message still goes out once."""
+    monkeypatch.setattr(replay, "MOST_UNANSWERED", 1)
+    stage = a_stage()
+    kafka = SlowKafka(stage)
+    played(stage, kafka)
+    assert kafka.sent == ["m-1", None, "m-2"]
+    assert kafka.most_unanswered == 1
+    assert stage.held_back_s > 1
+    assert stage.ledger.lost == []
+
+
+def test_a_quick_worker_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is held back when the answers come at once."""
+    monkeypatch.setattr(replay, "MOST_UNANSWERED", 1)
+    stage = a_stage()
+    assert played(stage, FakeKafka(stage)).held_back_s == 0
 
 
 def test_redis_is_compared() -> None:
