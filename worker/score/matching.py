@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from worker.errors import SettingsError
 from worker.messages import Matches
 
+_MARKS = {"Mn", "Mc"}
+_VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+"""They choose how an emoji looks, and are no part of the word that follows it."""
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
 _NO_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF))
 """Scripts that write words without spaces, or attach particles to them: Thai, Lao, Myanmar, Khmer, CJK, kana, Hangul."""
@@ -119,7 +122,9 @@ class Matcher:
     def match(self, content: str, entities: Sequence[str] = ()) -> Matches:
         """Return what `content` names, with the `entities` that the producer gave, aliases replaced by their names."""
         normal = _normal(content)
-        found = {*_outermost(self._exact.spans(normal)), *_outermost(self._folded.spans(normal.casefold()))}
+        places = _places(normal)
+        folded = (_Span(places[start], places[end], names) for start, end, names in self._folded.spans(normal.casefold()))
+        found = _outermost([*self._exact.spans(normal), *folded])
         given = {self._canonical.get(_normal(entity).casefold(), entity) for entity in entities}
         return Matches(
             tuple(sorted(given | {pattern.name for pattern in found if pattern.kind == "entity"})),
@@ -140,6 +145,13 @@ def _normal(text: str) -> str:
     return " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).split())
 
 
+def _places(text: str) -> Sequence[int]:
+    """For each place in the case-folded text, and its end, the place in `text`; folding makes some characters longer."""
+    if len(text.casefold()) == len(text):
+        return range(len(text) + 1)
+    return [*(at for at, char in enumerate(text) for _ in char.casefold()), len(text)]
+
+
 def _joined(text: str, at: int) -> bool:
     """Whether a word runs on across the position between `at - 1` and `at`."""
     return 0 < at < len(text) and _in_word(text[at - 1]) and _in_word(text[at])
@@ -149,14 +161,14 @@ def _in_word(char: str) -> bool:
     if char.isascii():
         return char.isalnum() or char == "_"
     spaced = not any(low <= ord(char) <= high for low, high in _NO_SPACES)
-    return spaced and (char.isalnum() or unicodedata.category(char).startswith("M"))
+    return spaced and (char.isalnum() or (unicodedata.category(char) in _MARKS and char not in _VARIATION_SELECTORS))
 
 
 def _outermost(spans: Iterable[_Span]) -> set[_Pattern]:
     found: set[_Pattern] = set()
-    reach = -1
-    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
-        if span.end > reach:
-            found.update(span.patterns)
-            reach = span.end
+    outer = (-1, -1)
+    for start, end, patterns in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if end > outer[1] or (start, end) == outer:
+            found.update(patterns)
+            outer = (start, end)
     return found
