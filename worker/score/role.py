@@ -160,7 +160,7 @@ class ScoreRole:
         if self._pause_again or (room <= 0 and not self._paused):
             self._ports.source.pause(sorted(self._assigned))
             self._paused, self._pause_again = True, False
-        elif self._paused and room >= self._options.max_pending // 2:
+        elif self._paused and room > self._options.max_pending // 2:
             self._ports.source.resume(sorted(self._assigned))
             self._paused = False
         most = max(1, min(room, self._options.max_poll_records))
@@ -206,7 +206,7 @@ class ScoreRole:
         self.counts.tokens += sum(len(text.ids) for text in batch.texts)
 
     def _finish_batch(self, batch: Batch[_Item], logits: NDArray[np.float32]) -> None:
-        finite = np.isfinite(logits.sum(axis=1))
+        finite = np.logical_and.reduce(np.isfinite(logits), axis=1)
         sentiments = iter(self._stages.calibration.sentiments(logits[finite]))
         for text, is_finite in zip(batch.texts, finite, strict=True):
             if is_finite:
