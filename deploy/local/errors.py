@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 TAIL_LINES = 15
+_ERROR_LINES = 5
+_WIDTH = 500
+_ERROR = re.compile(r"^E\d{4} |\b(ERROR|FATAL|Error|Exception)\b")  # the first is Triton's
 
 
 class LocalStackError(Exception):
@@ -36,10 +40,12 @@ class NotReadyError(Exception):
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last `lines` lines of a log, indented; says so when there is nothing."""
+    """What a log says last, indented: its last `lines` lines, and before them the last few that speak of an error."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "    (no log)"
-    last = [line[:300] for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(f"    {line}" for line in last) or "    (the log is empty)"
+    said = [line[:_WIDTH] for line in text.splitlines() if line.strip()]
+    errors = [line for line in said[:-lines] if _ERROR.search(line)][-_ERROR_LINES:]
+    shown = [*errors, "...", *said[-lines:]] if errors else said[-lines:]
+    return "\n".join(f"    {line}" for line in shown) or "    (the log is empty)"

@@ -58,6 +58,8 @@ class Guard:
         self._order = order
         self._ending = False
         self._listening = True
+        # Kept, because a Popen that is collected would reap the server behind our back.
+        self._server: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._status: int | None = None
         self._wake_read, self._wake_write = os.pipe()
@@ -84,10 +86,11 @@ class Guard:
 
     def _spawn(self) -> None:
         try:
-            self._pid = self._start_server().pid
+            self._server = self._start_server()
         except OSError as error:
             _answer(error=str(error))
             raise SystemExit(127) from error
+        self._pid = self._server.pid
         _answer(pid=self._pid)
 
     def _start_server(self) -> subprocess.Popen[bytes]:

@@ -58,7 +58,7 @@ class ServerSpec:
     ports: Mapping[str, int]
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     grace_s: float = 10.0
-    ready_s: float = 90.0
+    ready_s: float = 180.0
     remove: tuple[str, ...] = ()
     kind: Kind = Kind.STARTED
     note: str = ""

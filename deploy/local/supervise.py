@@ -176,12 +176,12 @@ def detach(config: StackConfig, say: Say) -> StackState:
             start_new_session=True,
             text=True,
         )
-    try:
-        return _follow(child, files, say)
-    except BaseException:
-        child.terminate()
-        child.wait()
-        raise
+    with contextlib.ExitStack() as giving_up:
+        giving_up.callback(child.wait)
+        giving_up.callback(child.terminate)
+        state = _follow(child, files, say)
+        giving_up.pop_all()
+    return state
 
 
 def _follow(child: subprocess.Popen[str], files: StateFiles, say: Say) -> StackState:

@@ -136,11 +136,12 @@ def server_options(config: StackConfig, ports: Mapping[str, int], backends: Path
 
 
 def prepare(config: StackConfig, run: RunFolder, say: Say) -> ServerSpec:
-    """Make the environment and say how to run the server; `check_repository` comes first.
+    """Make the environment, check the repository, and say how to run the server.
 
     Raises:
-        MissingPackageError, PreparationError: the environment could not be made.
+        LocalStackError: no model to serve, or the environment could not be made.
     """
+    check_repository(config.model_repository)
     env = environment(config, say)
     log = config.cache / "logs" / "apt.log"
     libraries = [str(env / _PACKAGES / "nvidia_pytriton.libs")]
