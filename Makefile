@@ -5,7 +5,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PACKAGES := worker training deploy
 MODEL := triton_repo/sentiment/1/model.onnx
-ADAPTER := $(wildcard training/adapters/*/* training/adapter/*)
+ADAPTER := $(wildcard training/adapters/sentiment/*)
 ARGS ?=
 
 # The tools of .venv, without activating it.
@@ -22,7 +22,7 @@ setup: ## make .venv with everything in it; at once when nothing changed
 demo: setup ## run the main job on a stack of its own, live in the terminal
 	@tidings demo $(ARGS)
 
-up: setup ## start Kafka, Redis and Triton on this machine
+up: setup $(MODEL) ## start Kafka, Redis and Triton on this machine
 	@tidings up $(ARGS)
 
 down: setup ## stop them
@@ -33,8 +33,9 @@ status: setup ## say what is running and where
 
 model: setup $(MODEL) ## export the model for Triton, unless it is there and newer than the adapter
 
-$(MODEL): $(ADAPTER)
+$(MODEL): $(ADAPTER) | setup
 	@tidings export
+	@touch $@
 
 test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton too
 	@pytest $(ARGS)
@@ -42,7 +43,7 @@ test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton 
 lint: setup ## ruff, mypy, hadolint, the compose files against their schema
 	ruff check .
 	ruff format --check .
-	mypy $(PACKAGES:%=-p %)
+	mypy $(PACKAGES:%=-p %) -p tests
 	hadolint deploy/docker/Dockerfile
 	check-jsonschema --builtin-schema vendor.compose-spec deploy/compose*.yaml
 

@@ -47,10 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses a real part, so that `-m "not real"` leaves it out."""
+    """Mark what uses a real part, so that `-m "not real"` leaves it out, and give it time: one of them starts the stack."""
     for item in items:
         if REAL_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.real)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from worker.alert.rules import parse_rules
+from worker.cli import build
 from worker.score.matching import parse_watchlist
 from worker.settings import PREFIX, KafkaSettings, Settings, unknown_variables
 
@@ -152,6 +154,18 @@ def test_example_rules_and_watchlist_are_valid() -> None:
     assert [topic.name for topic in watchlist.topics] == ["outage"]
     (rule,) = parse_rules((DEPLOY / "compose" / "rules.yaml").read_text()).rules
     assert rule.detector.min_messages == 20
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_commands_are_real_ones(role: str, services: dict[str, Service]) -> None:
+    """The command line knows each service's command and its options: --help answers only where it does."""
+    done = CliRunner().invoke(build(), [*services[role]["command"], "--help"])
+    assert done.exit_code == 0, done.output
+
+
+def test_misspelt_option_would_be_noticed() -> None:
+    """The check above is one that fails."""
+    assert CliRunner().invoke(build(), ["check", "--create-topic", "--help"]).exit_code == 2
 
 
 @pytest.mark.parametrize("role", ROLES)
