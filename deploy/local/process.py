@@ -99,11 +99,12 @@ class Server:
         return self._guarded is not None and self._guarded.status is None
 
     def start(self) -> None:
-        """Start the server; it may take a while to serve (see `wait_ready`).
+        """Start the server, ending one that still runs; it may take a while to serve (see `wait_ready`).
 
         Raises:
             PartFailedError: the program cannot be run at all.
         """
+        self.stop()
         self.spec.log.parent.mkdir(parents=True, exist_ok=True)
         self.spec.folder.mkdir(parents=True, exist_ok=True)
         self._ready = None
@@ -164,7 +165,6 @@ class Server:
 
     def restart(self) -> Ready:
         """Start again on the same ports and data after `stop` or `kill` (stops first when up); waits until ready."""
-        self.stop()
         self.start()
         return self.wait_ready()
 

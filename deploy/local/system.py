@@ -77,16 +77,31 @@ def install(alternatives: Sequence[str], log: Path, say: Say, *, may_install: bo
         )
         raise MissingPackageError(f"{alternatives[0]} is missing and {why}; {by_hand}")
     say(f"installing {alternatives[0]} with apt-get")
-    if available(alternatives) is None:
-        _apt(prefix, ["update"], log)
-    package = available(alternatives)
+    try:
+        package = _offered(prefix, alternatives, log)
+        if package is not None:
+            _apt_install(prefix, package, log)
+    except PreparationError as error:
+        raise MissingPackageError(f"{alternatives[0]} is missing and {error.message}\n{by_hand}") from error
     if package is None:
         raise MissingPackageError(f"apt-get offers none of {', '.join(alternatives)}; {by_hand}")
+
+
+def _offered(prefix: Sequence[str], alternatives: Sequence[str], log: Path) -> str | None:
+    """The first package that apt can install; its lists may be empty, as in a container image."""
+    if available(alternatives) is None:
+        _apt(prefix, ["update"], log)
+    return available(alternatives)
+
+
+def _apt_install(prefix: Sequence[str], package: str, log: Path) -> None:
+    """Install; once more after an update, because old lists name versions that the mirrors have dropped."""
+    command = ["install", "--no-install-recommends", "--yes", package]
     try:
-        _apt(prefix, ["install", "--no-install-recommends", "--yes", package], log)
+        _apt(prefix, command, log)
     except PreparationError:
         _apt(prefix, ["update"], log)
-        _apt(prefix, ["install", "--no-install-recommends", "--yes", package], log)
+        _apt(prefix, command, log)
 
 
 def _apt(prefix: Sequence[str], arguments: Sequence[str], log: Path) -> None:
