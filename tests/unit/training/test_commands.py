@@ -1,0 +1,103 @@
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import training.commands
+import training.console
+from tests.unit.training.builders import tiny_adapter, tiny_world
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    training.commands.register(app)
+    return app
+
+
+@pytest.fixture
+def adapter(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.console, "build_dir", lambda: tmp_path / "build")
+    return tiny_adapter(tiny_world(monkeypatch, tmp_path / "encoder"), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "export"])
+def test_help_shows_examples(app: typer.Typer, command: str) -> None:
+    """Each command's help ends in lines to copy."""
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"tidings {command}" in shown.output
+
+
+def test_the_commands_load_without_torch() -> None:
+    """`tidings --help` must not wait for heavy libraries."""
+    code = "import sys, training.commands; print([m for m in ('torch', 'transformers', 'onnx') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_data_loads_without_torch() -> None:
+    """The demo replays the snippets where training is not installed."""
+    code = "import sys; sys.modules.update(torch=None, numpy=None); import training.data"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_extra_the_commands_are_left_out(monkeypatch) -> None:
+    """ImportError is how the command line learns of it; the message says what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else object())
+    with pytest.raises(ImportError, match=r"tidings\[train\]"):
+        importlib.reload(training.commands)
+    monkeypatch.undo()
+    importlib.reload(training.commands)
+
+
+def test_evaluate_prints_json_and_writes_it(app: typer.Typer, adapter, tmp_path) -> None:
+    """The same object on standard output and in build/training/evaluation.json."""
+    arguments = ["evaluate", "--model", "torch", "--adapter", str(adapter), "--json"]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    printed = json.loads(shown.stdout)
+    assert printed == json.loads((tmp_path / "build" / "evaluation.json").read_text())
+    assert set(printed["parts"]) == {"overall", "amazon", "movies", "nyt", "tweets"}
+
+
+def test_evaluate_takes_a_persons_file(app: typer.Typer, adapter, tmp_path) -> None:
+    """In place of the split, with the file's name as its source, on the exported model."""
+    (tmp_path / "mine.tsv").write_text("text\tlabel\nthe day is good\tpositive\nthe film is bad\tnegative\n")
+    shown = CliRunner().invoke(app, ["evaluate", "--adapter", str(adapter), "--input", str(tmp_path / "mine.tsv")])
+    assert shown.exit_code == 0, shown.output
+    assert "mine" in shown.stdout
+
+
+def test_export_says_what_it_wrote(app: typer.Typer, adapter, tmp_path) -> None:
+    """And the second time that there was nothing to do."""
+    arguments = ["export", "--adapter", str(adapter), "--model-repository", str(tmp_path / "repo")]
+    first, second = (CliRunner().invoke(app, arguments) for _ in range(2))
+    assert "was written" in first.stdout
+    assert "is up to date" in second.stdout
+
+
+def test_a_mistake_is_one_line_and_exit_code_1(app: typer.Typer, tmp_path) -> None:
+    """No traceback for a wrong path."""
+    shown = CliRunner().invoke(app, ["export", "--adapter", str(tmp_path), "-m", str(tmp_path / "repo")])
+    assert shown.exit_code == 1
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert shown.stderr.startswith("tidings: ")
+
+
+def test_ctrl_c_is_exit_code_130(app: typer.Typer, monkeypatch, tmp_path) -> None:
+    """And nothing is left of the run."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.console.training.train, "finetune", interrupted)
+    tiny_world(monkeypatch, tmp_path / "encoder")
+    shown = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "out" / "adapter")])
+    assert shown.exit_code == 130
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from training import files, repository
+from training.device import Device
+from training.repository import ModelFiles, ServingSpec, config_pbtxt, read_contract, write_model
+
+
+def parsed(spec: ServingSpec) -> pb.ModelConfig:
+    return text_format.Parse(config_pbtxt(spec), pb.ModelConfig())
+
+
+def model_files(folder: Path, onnx: bytes = b"weights", **contract: object) -> ModelFiles:
+    (folder / "source.onnx").write_bytes(onnx)
+    return ModelFiles("name: 'sentiment'\n", contract or {"schema_version": 1}, "{}", folder / "source.onnx")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_configuration_is_what_the_worker_expects() -> None:
+    """Parsed back by protobuf: two open INT64 inputs, three FP32 logits, up to 64 texts a batch."""
+    config = parsed(ServingSpec())
+    assert (config.name, config.backend, config.max_batch_size) == ("sentiment", "onnxruntime", 64)
+    assert [(i.name, i.data_type, list(i.dims)) for i in config.input] == [
+        ("input_ids", pb.TYPE_INT64, [-1]),
+        ("attention_mask", pb.TYPE_INT64, [-1]),
+    ]
+    assert [(o.name, o.data_type, list(o.dims)) for o in config.output] == [("logits", pb.TYPE_FP32, [3])]
+
+
+def test_requests_are_batched_dynamically() -> None:
+    """The preferred sizes fit the largest batch, and the delay stays in the low milliseconds."""
+    config = parsed(ServingSpec())
+    assert max(config.dynamic_batching.preferred_batch_size) <= config.max_batch_size
+    assert 0 < config.dynamic_batching.max_queue_delay_microseconds <= 5000
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"), [(Device.CPU, pb.ModelInstanceGroup.KIND_CPU), (Device.GPU, pb.ModelInstanceGroup.KIND_GPU)]
+)
+def test_the_device_decides_the_instance_group(device: Device, kind: int) -> None:
+    """One instance, where it was asked for."""
+    [group] = parsed(ServingSpec(device=device)).instance_group
+    assert (group.kind, group.count) == (kind, 1)
+
+
+def test_a_model_is_written_whole(tmp_path) -> None:
+    """The folder Triton reads: configuration, contract, tokenizer, and the weights in their version's folder."""
+    write_model(tmp_path / "repo" / "sentiment", model_files(tmp_path, schema_version=1))
+    assert set(contents(tmp_path / "repo" / "sentiment")) == {
+        "config.pbtxt",
+        "contract.json",
+        "tokenizer.json",
+        "1/model.onnx",
+    }
+
+
+def test_a_new_model_takes_the_place_of_the_old_one(tmp_path) -> None:
+    """Nothing of the old folder stays behind, nor any folder of the work."""
+    folder = tmp_path / "repo" / "sentiment"
+    write_model(folder, model_files(tmp_path))
+    (folder / "stray").write_text("old")
+    write_model(folder, model_files(tmp_path, b"newer"))
+    assert contents(folder)["1/model.onnx"] == b"newer"
+    assert not (folder / "stray").exists()
+    assert [path.name for path in (tmp_path / "repo").iterdir()] == ["sentiment"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["repo", "source.onnx"]
+
+
+def test_the_old_model_survives_a_write_that_fails(tmp_path, monkeypatch) -> None:
+    """A full disk while copying the weights leaves the repository as it was."""
+    folder = tmp_path / "repo" / "sentiment"
+    write_model(folder, model_files(tmp_path))
+    before = contents(folder)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(repository.shutil, "copyfile", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_model(folder, model_files(tmp_path, b"newer"))
+    assert contents(folder) == before
+
+
+def test_the_old_model_comes_back_if_the_last_step_fails(tmp_path, monkeypatch) -> None:
+    """The old folder is already aside when the new one cannot be put in its place."""
+    folder = tmp_path / "repo" / "sentiment"
+    write_model(folder, model_files(tmp_path))
+    before, rename = contents(folder), files.Path.rename
+
+    def fails_for_new(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(files.Path, "rename", fails_for_new)
+    with pytest.raises(OSError, match="Input/output"):
+        write_model(folder, model_files(tmp_path, b"newer"))
+    assert contents(folder) == before
+
+
+def test_a_contract_is_read_back(tmp_path) -> None:
+    """What was written is what is read."""
+    write_model(tmp_path / "sentiment", model_files(tmp_path, schema_version=1, labels=["negative"]))
+    assert read_contract(tmp_path / "sentiment") == {"schema_version": 1, "labels": ["negative"]}
+
+
+@pytest.mark.parametrize("content", [None, "", "{", json.dumps([1])[:2]])
+def test_a_contract_that_cannot_be_read_is_no_contract(tmp_path, content: str | None) -> None:
+    """A damaged repository is exported anew rather than trusted."""
+    if content is not None:
+        (tmp_path / "contract.json").write_text(content)
+    assert read_contract(tmp_path) is None

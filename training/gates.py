@@ -1,0 +1,102 @@
+"""What an exported model must pass before it may ship: parity with the torch model, and indifference to neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import GateError
+from training.metrics import Floats
+from training.predict import LogitsModel, probabilities
+from training.tokens import pad
+
+TOLERANCE = 1e-3
+TOKENS_PER_BUCKET = 8192
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two answers to the same texts agree: labels that differ, and the largest gap between probabilities."""
+
+    answers: int
+    labels_changed: int
+    largest_gap: float
+
+    @property
+    def passes(self) -> bool:
+        """Say whether all labels are equal and no probability is more than 1e-3 away."""
+        return self.labels_changed == 0 and self.largest_gap <= TOLERANCE
+
+    @property
+    def gap_below(self) -> float:
+        """Return the next power of ten above the gap, which does not change from one machine to the next."""
+        return 10.0 ** math.ceil(math.log10(max(self.largest_gap, 1e-9)))
+
+
+def agreement(reference: Floats, answers: Floats) -> Agreement:
+    """Compare two sets of probabilities [n, 3] of the same texts."""
+    changed = int((reference.argmax(axis=1) != answers.argmax(axis=1)).sum())
+    return Agreement(len(reference), changed, float(np.abs(reference - answers).max()))
+
+
+def require(found: Agreement, what: str) -> Agreement:
+    """Return `found` if it passes.
+
+    Raises:
+        GateError: labels changed or a probability moved by more than 1e-3.
+    """
+    if not found.passes:
+        raise GateError(
+            f"{what}: {found.labels_changed} of {found.answers} labels changed and a probability moved by "
+            f"{found.largest_gap:.2g} (allowed: none and {TOLERANCE:g}); the model is not exported"
+        )
+    return found
+
+
+def parity(reference: NDArray[np.float32], exported: NDArray[np.float32], temperature: float) -> Agreement:
+    """Compare the logits [n, 3] of the model as trained with those of the exported one.
+
+    Raises:
+        GateError: they do not agree.
+    """
+    found = agreement(probabilities(reference, temperature), probabilities(exported, temperature))
+    return require(found, "parity with the torch model")
+
+
+def neighbours(
+    model: LogitsModel, rows: Sequence[Sequence[int]], buckets: Sequence[int], temperature: float, seed: int = 0
+) -> Agreement:
+    """Compare each text alone, unpadded, with the same text among others in batches padded to every bucket it fits.
+
+    `rows` are token ids. A bucket takes as many texts, drawn at random, as make 8,192 padded tokens.
+
+    Raises:
+        GateError: a text's answer depends on its neighbours or its padding.
+    """
+    pairs = [_alone_and_among(model, chosen, bucket) for chosen, bucket in _draw(rows, buckets, seed)]
+    alone, among = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    found = agreement(probabilities(alone, temperature), probabilities(among, temperature))
+    return require(found, "independence from batch neighbours")
+
+
+def _draw(rows: Sequence[Sequence[int]], buckets: Sequence[int], seed: int) -> Iterator[tuple[list[Sequence[int]], int]]:
+    shuffle = np.random.default_rng(seed).permutation
+    for bucket in buckets:
+        fitting = [row for row in rows if len(row) <= bucket]
+        chosen = shuffle(len(fitting))[: TOKENS_PER_BUCKET // bucket]
+        if len(chosen):
+            yield [fitting[index] for index in chosen], bucket
+
+
+def _alone_and_among(
+    model: LogitsModel, rows: Sequence[Sequence[int]], bucket: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    alone = [model.logits(*pad([row])) for row in rows]
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    among = [model.logits(*pad(batch, bucket)) for batch in batches]
+    return np.concatenate(alone), np.concatenate(among)

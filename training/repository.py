@@ -1,0 +1,93 @@
+"""Triton's model repository: `config.pbtxt` from a typed spec through protobuf, and the folder, written whole or not.
+
+Fields: https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from training.device import Device
+from training.files import atomic_folder
+
+CONFIG_FILE = "config.pbtxt"
+CONTRACT_FILE = "contract.json"
+TOKENIZER_FILE = "tokenizer.json"
+MODEL_FILE = "model.onnx"
+INPUTS = ("input_ids", "attention_mask")
+OUTPUT = "logits"
+VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSpec:
+    """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to."""
+
+    name: str = "sentiment"
+    labels: int = 3
+    device: Device = Device.CPU
+    instances: int = 1
+    max_batch_size: int = 64
+    preferred_batch_sizes: tuple[int, ...] = (16, 32, 64)
+    max_queue_delay_us: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """What a model's folder holds; `contract` is written as JSON."""
+
+    config: str
+    contract: dict[str, Any]
+    tokenizer: str
+    onnx: Path
+
+
+def model_config(spec: ServingSpec) -> pb.ModelConfig:
+    """Return Triton's configuration of the model: the `onnxruntime` backend with dynamic batching."""
+    kind = pb.ModelInstanceGroup.KIND_GPU if spec.device is Device.GPU else pb.ModelInstanceGroup.KIND_CPU
+    return pb.ModelConfig(
+        name=spec.name,
+        backend="onnxruntime",
+        max_batch_size=spec.max_batch_size,
+        version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
+        input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in INPUTS],
+        output=[pb.ModelOutput(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[spec.labels])],
+        instance_group=[pb.ModelInstanceGroup(count=spec.instances, kind=kind)],
+        dynamic_batching=pb.ModelDynamicBatching(
+            preferred_batch_size=spec.preferred_batch_sizes,
+            max_queue_delay_microseconds=spec.max_queue_delay_us,
+        ),
+    )
+
+
+def config_pbtxt(spec: ServingSpec) -> str:
+    """Return the configuration as the text Triton reads."""
+    return str(text_format.MessageToString(model_config(spec)))
+
+
+def write_model(folder: Path, files: ModelFiles) -> None:
+    """Put a model's folder in place of the old one, or leave the old one as it is if anything fails.
+
+    The new folder grows outside the repository, so that a server polling it never sees half a model.
+    """
+    with atomic_folder(folder, beside=folder.parent) as fresh:
+        (fresh / VERSION).mkdir()
+        shutil.copyfile(files.onnx, fresh / VERSION / MODEL_FILE)
+        (fresh / CONFIG_FILE).write_text(files.config, "utf-8")
+        (fresh / TOKENIZER_FILE).write_text(files.tokenizer, "utf-8")
+        (fresh / CONTRACT_FILE).write_text(json.dumps(files.contract, indent=2) + "\n", "utf-8")
+
+
+def read_contract(folder: Path) -> dict[str, Any] | None:
+    """Return the contract in a model's folder, or None if there is none that can be read."""
+    try:
+        return dict(json.loads((folder / CONTRACT_FILE).read_text("utf-8")))
+    except (OSError, ValueError):
+        return None
