@@ -33,7 +33,7 @@ class TritonPythonModel:
         """Fill in what `config.pbtxt` leaves out, as the official backend does: tensors, batch size, batching."""
         config = auto_complete_model_config.as_dict()
         version_dirs = _version_dirs(Path(pb_utils.get_model_dir()))
-        if not version_dirs:
+        if not version_dirs or (config["input"] and config["output"]):
             return auto_complete_model_config
         session = open_session(version_dirs[-1].parent, version_dirs[-1].name, config)
         if not config["max_batch_size"] and not config["input"] and can_batch(session):
