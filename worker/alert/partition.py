@@ -13,6 +13,7 @@ from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState, decode_state, encode_state
 from worker.alert.timers import Timers
 from worker.messages import AlertEvent, Signal
+from worker.ports import StoredEvent
 
 NEVER_MS = -(1 << 62)
 """The largest event time of a partition in which there was none yet."""
@@ -25,14 +26,6 @@ class Placed(NamedTuple):
     signal: Signal | None
 
 
-class PlacedEvent(NamedTuple):
-    """An event, the offset of the signal that caused it, and its place among the events of that signal."""
-
-    offset: int
-    sequence: int
-    event: AlertEvent
-
-
 class Effects(NamedTuple):
     """What a run of signals changed: encoded states, timers (None: removed), events; and how many were late for a rule."""
 
@@ -40,7 +33,7 @@ class Effects(NamedTuple):
     max_event_time_ms: int
     states: dict[str, bytes]
     due: dict[str, int | None]
-    events: tuple[PlacedEvent, ...]
+    events: tuple[StoredEvent, ...]
     late: int
 
 
@@ -130,7 +123,7 @@ class _Changes:
 
     def __init__(self) -> None:
         self.due: dict[str, int | None] = {}
-        self.events: list[PlacedEvent] = []
+        self.events: list[StoredEvent] = []
         self.late = 0
         self._offset = 0
         self._sequence = 0
@@ -141,5 +134,5 @@ class _Changes:
     def take(self, events: Sequence[AlertEvent], reasons: Sequence[RuleReason]) -> None:
         self.late += sum(reason.reason == "late" for reason in reasons)
         for event in events:
-            self.events.append(PlacedEvent(self._offset, self._sequence, event))
+            self.events.append(StoredEvent(self._offset, self._sequence, event))
             self._sequence += 1

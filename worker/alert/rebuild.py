@@ -1,4 +1,8 @@
-"""Where to begin when the store has lost a partition: far enough back for every window to be whole again."""
+"""Where to begin when the store has lost a partition: far enough back for every window to be whole again.
+
+The limit: an alert that has been firing for longer than that is found firing again, but with a later start, so the event that
+resolves it bears another alert id than the one that fired.
+"""
 
 from worker.messages import TopicPartition
 from worker.ports import Source

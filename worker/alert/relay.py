@@ -103,9 +103,16 @@ class Relay:
         self._sink.commit(records, {partition: move.position for partition, move in moves.items()}, group)
         self._committed_at_s = now_s
         self._places.update({partition: _Place(move.position, not move.drained) for partition, move in moves.items()})
-        for partition in [partition for partition, move in moves.items() if move.events]:
-            self._store.trim(partition, moves[partition].position)
+        self._trim({partition: move.position for partition, move in moves.items() if move.events})
         return len(records)
+
+    def _trim(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Housekeeping: should it fail, what was sent is sent all the same, and the next trim does it."""
+        try:
+            for partition, position in positions.items():
+                self._store.trim(partition, position)
+        except RetryableError as error:
+            log.warning("stream not trimmed", error=str(error))
 
 
 def _record(topic: str, event: AlertEvent) -> OutRecord:

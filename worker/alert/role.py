@@ -18,7 +18,7 @@ from worker.alert.rules import RuleSet
 from worker.codec import decode_signal
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
 from worker.messages import AlertEvent, Record, Signal, TopicPartition
-from worker.ports import AlertCommit, AlertStore, Source, StoredEvent
+from worker.ports import AlertCommit, AlertStore, Source
 
 T = TypeVar("T")
 _Offsets = dict[TopicPartition, int | None]
@@ -165,8 +165,8 @@ class AlertRole:
         self.counts.late += effects.late
         if effects.events:
             self._relay.announce(partition)
-        for placed in effects.events:
-            self._announce(placed.event)
+        for stored in effects.events:
+            self._announce(stored.event)
 
     def _announce(self, event: AlertEvent) -> None:
         told = {"rule": event.rule, "key": event.alert_key, "alert_id": event.alert_id, "reason": event.reason}
@@ -274,7 +274,7 @@ def _alert_commit(partition: TopicPartition, expected_offset: int | None, effect
         max_event_time_ms=effects.max_event_time_ms,
         states=effects.states,
         due=effects.due,
-        events=tuple(StoredEvent(placed.offset, placed.sequence, placed.event) for placed in effects.events),
+        events=effects.events,
     )
 
 

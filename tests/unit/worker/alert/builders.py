@@ -1,5 +1,6 @@
 """Builders with defaults for the alert tests."""
 
+from functools import cache
 from typing import Any
 
 from worker.alert.rules import RuleSet, parse_rules
@@ -14,6 +15,7 @@ rules:
 """Five buckets of 10 s. Four negatives of four reach 0.5; see `test_detectors`."""
 
 
+@cache
 def rules(text: str = RULE) -> RuleSet:
     """Rules of a text."""
     return parse_rules(text)

@@ -1,0 +1,134 @@
+import pytest
+
+from tests.unit.worker.alert.builders import RULE, rules, signal
+from worker.alert.partition import NEVER_MS, Effects, PartitionMemory, Placed
+from worker.alert.state import decode_state
+from worker.messages import Signal
+
+
+def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
+    """A partition of which nothing is known yet."""
+    return PartitionMemory(rules(), lateness_ms, cached_keys)
+
+
+def run(held: PartitionMemory, *signals: Signal | None, at: int = 0, stored: dict[str, bytes] | None = None) -> Effects:
+    """Apply and settle a run of signals that starts at offset `at`."""
+    placed = [Placed(at + index, item) for index, item in enumerate(signals)]
+    held.learn(held.missing(placed), stored or {})
+    effects = held.apply(placed)
+    held.settle(effects.next_offset)
+    return effects
+
+
+def burst(key: str = "entity:acme", start_s: int = 0) -> list[Signal]:
+    """Enough negatives to fire when their bucket closes."""
+    return [signal(start_s + at, alert_key=key) for at in (1, 2, 3, 4)]
+
+
+def test_effects_of_a_run() -> None:
+    """The changed states, their timers, the newest event time and the next offset."""
+    effects = run(memory(), *burst(), at=7)
+    assert (effects.next_offset, effects.max_event_time_ms) == (11, 4_000)
+    assert effects.due == {"entity:acme": 10_000}
+    assert decode_state(effects.states["entity:acme"]).due_ms == 10_000
+    assert (effects.events, effects.late) == ((), 0)
+
+
+def test_the_watermark_wakes_other_keys() -> None:
+    """A key falls due by the signals of others; the event belongs to the signal that moved the watermark."""
+    held = memory()
+    run(held, *burst())
+    (fired,) = run(held, signal(5, alert_key="topic:x"), signal(10, alert_key="topic:x"), at=4).events
+    assert (fired.offset, fired.sequence, fired.event.alert_key) == (5, 0, "entity:acme")
+
+
+def test_events_of_one_signal_are_numbered() -> None:
+    """Several keys can fall due at one signal: in order of time and key, numbered from nought."""
+    held = memory()
+    run(held, *burst("entity:b"), *burst("entity:a"))
+    events = run(held, signal(10, alert_key="topic:x"), at=8).events
+    assert [(item.sequence, item.event.alert_key) for item in events] == [(0, "entity:a"), (1, "entity:b")]
+
+
+def test_lateness_holds_the_watermark_back() -> None:
+    """With 15 s allowed, a window closes 15 s after its end, and what came in between counts."""
+    held = memory(lateness_ms=15_000)
+    assert run(held, *burst(), signal(24.9, "neutral"), signal(9, "positive")).events == ()
+    (fired,) = run(held, signal(25, "neutral"), at=6).events
+    assert fired.event.evidence.messages == 5
+
+
+def test_late_signals_are_told() -> None:
+    """They change no window, and the run says how many there were."""
+    assert run(memory(), signal(50), signal(1), signal(2)).late == 2
+
+
+def test_undecodable_signals_only_move_the_offset() -> None:
+    """A hole in the run is passed over."""
+    effects = run(memory(), None, None, at=3)
+    assert (effects.next_offset, effects.states, effects.max_event_time_ms) == (5, {}, NEVER_MS)
+
+
+def test_known_events_are_not_made_again() -> None:
+    """In a rebuild, what was caused before the relay's position is already on `sentiment.alerts`; the state is the same."""
+    fresh, rebuilt = memory(), memory()
+    rebuilt.announce_from = 5
+    known, unknown = [*burst(), signal(10, "neutral")], [*burst("entity:b", 10), signal(20, "neutral")]
+    assert len(run(fresh, *known).events) == 1
+    assert run(rebuilt, *known).events == ()
+    assert run(rebuilt, *unknown, at=5) == run(fresh, *unknown, at=5)
+
+
+def test_states_that_left_memory_are_asked_for() -> None:
+    """Of two keys and room for one, the older is let go, and is needed again for its own signal and when it falls due."""
+    held = memory(cached_keys=1)
+    effects = run(held, *burst("entity:a"), signal(5, alert_key="entity:b"))
+    assert held.missing([Placed(5, signal(6, alert_key="entity:a"))]) == ["entity:a"]
+    assert held.missing([Placed(5, signal(6, alert_key="entity:b"))]) == []
+    assert held.missing([Placed(5, signal(10, alert_key="entity:b"))]) == ["entity:a"]
+    (fired,) = run(held, signal(10, alert_key="entity:b"), at=5, stored=effects.states).events
+    assert fired.event.alert_key == "entity:a"
+
+
+def test_the_state_used_last_stays() -> None:
+    """It is the least recently used that goes, not the first to come."""
+    held = memory(cached_keys=1)
+    run(held, *[signal(at, alert_key=key) for at, key in enumerate(["entity:a", "entity:b", "entity:a"])])
+    assert held.missing([Placed(3, signal(3, alert_key=key)) for key in ("entity:a", "entity:b")]) == ["entity:b"]
+
+
+def test_resumed_memory_goes_on_as_if_it_had_never_stopped() -> None:
+    """Offset, watermark, timers and states are all there is to a partition."""
+    steady, first = memory(), memory()
+    stream = [*burst(), signal(12, "neutral"), *burst("entity:b", 12), signal(30, alert_key="topic:x"), *burst(start_s=31)]
+    expected = run(steady, *stream)
+    early = run(first, *stream[:6])
+    resumed = memory()
+    resumed.resume(early.next_offset, early.max_event_time_ms, {key: at for key, at in early.due.items() if at is not None})
+    later = run(resumed, *stream[6:], at=6, stored=early.states)
+    assert early.events + later.events == expected.events
+    assert {**early.states, **later.states} == expected.states
+
+
+def test_going_back_is_refused() -> None:
+    """What was counted once is not counted again."""
+    held = memory()
+    run(held, *burst())
+    with pytest.raises(ValueError, match="from offset 4"):
+        run(held, signal(5), at=3)
+    with pytest.raises(ValueError, match="expected signals"):
+        held.apply([])
+
+
+def test_an_expired_state_loses_its_timer() -> None:
+    """Where Redis forgot a key's state, its timer leads nowhere and is removed."""
+    held = memory()
+    held.resume(5, 4_000, {"entity:gone": 10_000})
+    assert run(held, signal(20, alert_key="topic:x"), at=5).due["entity:gone"] is None
+
+
+def test_an_unchanged_key_is_not_written() -> None:
+    """A duplicate that does not count costs no write."""
+    held = PartitionMemory(rules(RULE), 0, 100)
+    run(held, *burst())
+    assert run(held, signal(5, duplicate_of="x"), at=4).states == {}

@@ -1,0 +1,172 @@
+import pytest
+
+from tests.unit.worker.alert.builders import event
+from worker.alert.relay import Relay, RelayOptions
+from worker.codec import decode_alert_event
+from worker.errors import FatalError, RetryableError
+from worker.messages import TopicPartition
+from worker.ports import AlertCommit, StoredEvent
+from worker.testing.alert_store import InMemoryAlertStore
+from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySink
+
+P0, P1 = TopicPartition("sentiment.signals", 0), TopicPartition("sentiment.signals", 1)
+GROUP = GroupMetadata("tidings-alert", 0)
+
+
+class Bench:
+    """A relay between a store and a broker, with the partitions assigned at nought."""
+
+    def __init__(self, max_events: int = 500, store: InMemoryAlertStore | None = None) -> None:
+        self.broker = InMemoryBroker({"sentiment.signals": 2, "sentiment.alerts": 1})
+        self.sink, self.store = InMemorySink(self.broker), store or InMemoryAlertStore()
+        self.relay = Relay(self.sink, self.store, RelayOptions(max_events=max_events))
+        self.relay.assign({P0: None, P1: None})
+
+    def store_events(self, *offsets: int, upto: int, partition: TopicPartition = P0) -> None:
+        """Commit events of signals at these offsets and tell the relay."""
+        known = self.store.load(partition)
+        self.store.commit(
+            AlertCommit(
+                partition=partition,
+                expected_offset=known.next_offset if known else None,
+                next_offset=upto,
+                max_event_time_ms=0,
+                states={},
+                due={},
+                events=tuple(StoredEvent(offset, 0, event(at_ms=offset)) for offset in offsets),
+            )
+        )
+        self.relay.announce(partition)
+
+    def relayed(self) -> list[int]:
+        """The `at_ms` of the events on `sentiment.alerts`."""
+        records = self.broker.records("sentiment.alerts")
+        return [decode_alert_event(record.value or b"").at_ms for record in records]
+
+    def position(self, partition: TopicPartition = P0) -> int | None:
+        """The group's committed offset."""
+        return self.broker.committed("tidings-alert").get(partition)
+
+
+def test_events_and_position_go_together() -> None:
+    """Each event once, in order, as CloudEvents under the alert key; the position is what was reached."""
+    bench = Bench()
+    bench.store_events(3, 7, upto=9)
+    assert bench.relay.pump({P0: 9}, GROUP, 0) == 2
+    assert (bench.relayed(), bench.position()) == ([3, 7], 9)
+    record = bench.broker.records("sentiment.alerts")[0]
+    assert record.key == b"entity:acme"
+    assert dict(record.headers) == {"content-type": b"application/cloudevents+json; charset=UTF-8"}
+    assert bench.relay.pump({P0: 9}, GROUP, 100) == 0
+    assert bench.relayed() == [3, 7]
+
+
+def test_abort_moves_nothing_and_is_made_good() -> None:
+    """A transaction that is rolled back leaves position and memory as they were; the next call does it all again."""
+    bench = Bench()
+    bench.store_events(3, upto=5)
+    bench.sink.fail_next = "abort"
+    assert bench.relay.pump({P0: 5}, GROUP, 0) == 0
+    assert (bench.relayed(), bench.position()) == ([], None)
+    assert bench.relay.pump({P0: 5}, GROUP, 0) == 1
+    assert (bench.relayed(), bench.position()) == ([3], 5)
+
+
+def test_a_fenced_producer_is_fatal() -> None:
+    """Another process has our transactional id: stop."""
+    bench = Bench()
+    bench.store_events(3, upto=5)
+    bench.sink.fail_next = "fatal"
+    with pytest.raises(FatalError):
+        bench.relay.pump({P0: 5}, GROUP, 0)
+
+
+def test_without_events_the_position_moves_once_a_second() -> None:
+    """Lag tooling sees the truth, at the price of one transaction a second."""
+    bench = Bench()
+    for now_s, upto in ((0.0, 10), (0.5, 20), (0.9, 30)):
+        bench.relay.pump({P0: upto}, GROUP, now_s)
+        assert bench.position() == 10
+    bench.relay.pump({P0: 40}, GROUP, 1.0)
+    assert bench.position() == 40
+    assert bench.sink.commits == 2
+
+
+def test_nothing_new_commits_nothing() -> None:
+    """An idle partition costs no transaction."""
+    bench = Bench()
+    bench.relay.pump({P0: 0, P1: 0}, GROUP, 0)
+    bench.relay.pump({}, GROUP, 5)
+    assert bench.sink.commits == 0
+
+
+def test_one_transaction_for_all_partitions() -> None:
+    """Partitions share it, with or without events."""
+    bench = Bench()
+    bench.store_events(3, upto=5)
+    bench.store_events(4, upto=6, partition=P1)
+    assert bench.relay.pump({P0: 5, P1: 6}, GROUP, 0) == 2
+    assert (bench.position(P0), bench.position(P1), bench.sink.commits) == (5, 6, 1)
+
+
+def test_a_long_stream_is_relayed_in_parts() -> None:
+    """At most so many events at a time, without waiting for news in between."""
+    bench = Bench(max_events=2)
+    bench.store_events(1, 2, 3, 4, 5, upto=9)
+    reached = []
+    while bench.relay.pump({P0: 9}, GROUP, 0):
+        reached.append((len(bench.relayed()), bench.position()))
+    assert reached == [(2, 3), (4, 5), (5, 9)]
+
+
+def test_it_goes_on_from_the_committed_position() -> None:
+    """On assignment, events before the position are on `sentiment.alerts` already; those after it may not be."""
+    bench = Bench()
+    bench.store_events(1, 2, 3, upto=9)
+    bench.relay.assign({P0: 2})
+    bench.relay.pump({P0: 9}, GROUP, 0)
+    assert bench.relayed() == [2, 3]
+
+
+def test_a_rebuild_below_the_position_waits() -> None:
+    """While the store is behind the position, there is nothing to relay and the position does not go back."""
+    bench = Bench()
+    bench.relay.assign({P0: 50})
+    bench.relay.pump({P0: 20}, GROUP, 0)
+    assert bench.position() is None
+
+
+def test_forgotten_partitions_are_left_alone() -> None:
+    """After a revocation their events are another's business."""
+    bench = Bench()
+    bench.store_events(3, upto=5)
+    bench.relay.forget([P0])
+    bench.relay.announce(P0)
+    assert bench.relay.pump({P0: 5}, GROUP, 0) == 0
+    assert bench.sink.commits == 0
+
+
+def test_relayed_events_are_trimmed() -> None:
+    """Of what was relayed, the store keeps its retention."""
+    bench = Bench(store=InMemoryAlertStore(max_events=2))
+    bench.store_events(1, 2, 3, 4, upto=9)
+    bench.relay.pump({P0: 9}, GROUP, 0)
+    assert [stored.offset for stored in bench.store.events(P0, 0, 10)] == [3, 4]
+
+
+class Untrimmable(InMemoryAlertStore):
+    """A store that goes away just after the events were read."""
+
+    def trim(self, partition: TopicPartition, before_offset: int) -> None:
+        """Fail."""
+        raise RetryableError(f"gone before {partition} was trimmed to {before_offset}")
+
+
+def test_a_failing_trim_does_not_repeat_what_was_sent() -> None:
+    """Sent is sent: housekeeping that fails afterwards undoes nothing, for none of the partitions."""
+    bench = Bench(store=Untrimmable())
+    bench.store_events(1, upto=5)
+    bench.store_events(2, upto=5, partition=P1)
+    assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 0) == 2
+    assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 9) == 0
+    assert bench.relayed() == [1, 2]
