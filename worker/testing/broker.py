@@ -185,22 +185,30 @@ class InMemorySource:
         return next(later, len(log))
 
     def _take_over(self) -> None:
-        """Hear of a rebalance: a member that was lost finds out only now, with its partitions already somebody else's."""
+        """Hear of a rebalance: a member that was lost finds out only now, with its partitions already somebody else's.
+
+        As in cooperative rebalancing, a partition comes only after the member that has it let it go; and nothing stays paused.
+        """
         if self._expected is None or self._listener is None:
             return
-        gone = sorted(self._positions.keys() - self._expected)
-        new = sorted(self._expected - self._positions.keys())
-        self._expected = None
+        expected, group = self._expected, self._broker.groups[self._group]
+        gone = sorted(self._positions.keys() - expected)
         if not self._lost:
-            self._generation = self._broker.groups[self._group].generation
-        (self._listener.on_lost if self._lost else self._listener.on_revoked)(gone)
-        self._generation = self._broker.groups[self._group].generation
+            self._generation = group.generation
+        if gone:
+            (self._listener.on_lost if self._lost else self._listener.on_revoked)(gone)
+        self._generation, self._lost = group.generation, False
         for partition in gone:
             del self._positions[partition]
-        self._paused.difference_update(gone)
-        starts = self._listener.on_assigned(new)
+        self._paused.clear()
+        held = {p for member in group.members if member is not self and not member._lost for p in member._positions}  # noqa: SLF001 - its own class
+        self._begin(self._listener, sorted(expected - self._positions.keys() - held))
+        self._expected = None if self._positions.keys() == expected else expected
+
+    def _begin(self, listener: RebalanceListener, partitions: Sequence[TopicPartition]) -> None:
+        starts = listener.on_assigned(partitions)
         committed = self._broker.committed(self._group)
-        self._positions.update({p: starts.get(p, committed.get(p, 0)) for p in new})
+        self._positions.update({p: starts.get(p, committed.get(p, 0)) for p in partitions})
 
 
 class InMemorySink:
