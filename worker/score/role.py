@@ -27,6 +27,7 @@ _IDLE_POLL_S = 0.1
 _BUSY_WAIT_S = 0.005
 _REPORT_EVERY_S = 10.0
 _REWIND_ATTEMPTS = 6
+_MAX_ABORTS = 8
 
 
 class ScorePorts(msgspec.Struct, frozen=True):
@@ -107,6 +108,7 @@ class ScoreRole:
         self._assigned: set[TopicPartition] = set()
         self._paused = self._pause_again = False
         self._committed_at = self._reported_at = monotonic()
+        self._aborts_in_a_row = 0
         self.counts = ScoreCounts()
 
     def run(self, stop: Event) -> None:
@@ -235,7 +237,10 @@ class ScoreRole:
             self._publish()
 
     def _publish(self) -> None:
-        """Publish and commit in one transaction; after an abort, start again from the committed offsets."""
+        """Publish and commit in one transaction; after an abort, start again from the committed offsets.
+
+        A transaction that is aborted time after time will not mend by itself: a topic that takes no record of that size, say.
+        """
         self._committed_at = self._monotonic()
         records, offsets = self._progress.take()
         if not offsets:
@@ -245,7 +250,12 @@ class ScoreRole:
         except AbortedError as error:
             log.warning("transaction aborted, reading again from the committed offsets", error=str(error))
             self.counts.aborted += 1
+            self._aborts_in_a_row += 1
+            if self._aborts_in_a_row >= _MAX_ABORTS:
+                raise FatalError(f"{_MAX_ABORTS} transactions in a row were aborted; the last: {error}") from error
             self._rewind()
+        else:
+            self._aborts_in_a_row = 0
 
     def _rewind(self) -> None:
         self._progress.drop(self._assigned)
