@@ -132,8 +132,8 @@ class AgainstBruteForce(RuleBasedStateMachine):
     def take(self) -> None:
         """What may be published is published."""
         records, offsets = self.progress.take()
-        waiting = {p: min((o for q, o, done in self.model if q == p and not done), default=None) for p in (A, B)}
-        taken = [(p, o) for p, o, _ in self.model if waiting[p] is None or o < waiting[p]]
+        waiting = {p: min((o for q, o, done in self.model if q == p and not done), default=1_000_000) for p in (A, B)}
+        taken = [(p, o) for p, o, _ in self.model if o < waiting[p]]
         assert sorted(record.value for record in records) == sorted(out(*place).value for place in taken)  # type: ignore[type-var]
         assert offsets == {p: max(o for q, o in taken if q == p) + 1 for p in {p for p, _ in taken}}
         for partition in (A, B):
