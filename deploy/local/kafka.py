@@ -177,8 +177,9 @@ def prepare(config: StackConfig, run: RunFolder, say: Say) -> ServerSpec:
     if not (data / "meta.properties").exists():
         say("formatting Kafka's storage")
         tool = _java_command(java, jars, scratch, "kafka.tools.StorageTool")
+        tool[1:1] = ["-XX:TieredStopAtLevel=1"]  # it ends before more compiling pays
         arguments = ["format", f"--cluster-id={cluster_id()}", "--config", str(properties)]
-        run_logged([*tool, *arguments], run.log("kafka-format"), "formatting Kafka's storage", limit_s=60)
+        run_logged([*tool, *arguments], run.log("kafka-format"), "formatting Kafka's storage", limit_s=180)
     return ServerSpec(
         name="kafka",
         command=(*_java_command(java, jars, scratch, "kafka.Kafka"), str(properties)),

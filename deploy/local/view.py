@@ -11,7 +11,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deploy.local.ports import LOOPBACK
 from deploy.local.report import Health, PartReport
 from deploy.local.state import StackState
 
@@ -51,7 +50,7 @@ def table(parts: Sequence[PartReport]) -> RenderableType:
     """A table of the parts, and under it what is to be known of stand-ins and failures."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("part", "health", "software", "where", "processes", "memory"):
-        grid.add_column(heading, no_wrap=heading in {"part", "health", "memory"})
+        grid.add_column(heading, no_wrap=heading in {"part", "health", "where", "memory"})
     for part in parts:
         grid.add_row(*_row(part))
     notes = [Text(f"{part.name}: {part.note}", style="yellow") for part in parts if part.note]
@@ -59,8 +58,8 @@ def table(parts: Sequence[PartReport]) -> RenderableType:
 
 
 def _row(part: PartReport) -> list[str | Text]:
-    ports = "\n".join(f"{LOOPBACK}:{port} {name}" for name, port in part.ports.items())
+    ports = "\n".join(f"{name} {port}" for name, port in part.ports.items())
     pids = " ".join(map(str, part.pids))
     memory = f"{memory_mib(part.pids)} MiB" if part.pids else ""
     health = Text(part.health, style=_COLOURS[part.health])
-    return [part.name, health, f"{part.software} ({part.kind})", ports or part.address, pids, memory]
+    return [part.name, health, f"{part.software} ({part.kind})", ports or Text(part.address, overflow="fold"), pids, memory]
