@@ -49,7 +49,7 @@ class Flow:
         self.send(kind, [json.dumps(message).encode() for message in messages], key=b"one")
 
     def records(self, topic: str, count: int) -> list[Record]:
-        """Read a topic from its beginning, committed records only: until there are `count`, then a little longer for doubles."""
+        """Read a topic from its beginning, committed records only, until there are `count`; then a bit longer, for doubles."""
         found: list[Record] = []
         with closing(PlainReader(self.settings.kafka, [topic], from_beginning=True)) as reader:
             deadline = time.monotonic() + PATIENCE_S
