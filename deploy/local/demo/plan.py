@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from deploy.local.demo.flaws import Flaw, odd_messages
@@ -116,7 +116,7 @@ def make_plan(material: Material, pace: Pace, story: Story, bad_input: Sequence[
     chosen = _choose(material, texts, story, random.Random(seed))  # noqa: S311
     plan = [_planned(snippet, number / texts, pace, story) for number, snippet in enumerate(chosen)]
     extras = [_odd(body) for body in odd] + [_flawed(flaw) for flaw in bad_input]
-    return _spread(plan, extras, pace.duration_s)
+    return _spread(plan, extras, pace, story)
 
 
 def _choose(material: Material, count: int, story: Story, rng: random.Random) -> Iterator[Snippet]:
@@ -164,11 +164,11 @@ def _flawed(flaw: Flaw) -> Planned:
     return Planned(None, "news", flaw.body, 0.0, Phase.CALM, flaw=flaw.name)
 
 
-def _spread(plan: Sequence[Planned], extras: Sequence[Planned], duration_s: float) -> list[Planned]:
+def _spread(plan: Sequence[Planned], extras: Sequence[Planned], pace: Pace, story: Story) -> list[Planned]:
     """Put the extras between the others at even distances."""
-    placed = [_at(extra, (number + 1) / (len(extras) + 1) * duration_s) for number, extra in enumerate(extras)]
+    shares = [(number + 1) / (len(extras) + 1) for number in range(len(extras))]
+    placed = [
+        replace(extra, at_s=share * pace.duration_s, phase=story.phase(share * story.minutes))
+        for extra, share in zip(extras, shares, strict=True)
+    ]
     return sorted([*plan, *placed], key=lambda planned: planned.at_s)
-
-
-def _at(planned: Planned, at_s: float) -> Planned:
-    return Planned(planned.id, planned.kind, planned.body, at_s, planned.phase, planned.rated, planned.flaw)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -58,6 +60,7 @@ def run(options: Options, console: Console) -> Outcome:
         ClickException, TidingsError: something could not be set up or broke down; nothing of it is left running.
     """
     with ExitStack() as ends:
+        _end_as_on_ctrl_c(signal.SIGTERM)
         with steps(console) as say:
             ensure_model(say)
             say("reading the texts")
@@ -79,6 +82,13 @@ def run(options: Options, console: Console) -> Outcome:
             "held_back_s": round(stage.held_back_s, 1),
         }
         return Outcome(judge(stage.ledger, stage.alerts, WATCHED, about), setting.stack.logs)
+
+
+def _end_as_on_ctrl_c(number: signal.Signals) -> None:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(number, interrupt)
 
 
 def _snippets() -> list[Snippet]:

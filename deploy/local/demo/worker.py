@@ -18,6 +18,7 @@ from deploy.local.errors import tail
 
 READY_LIMIT_S = 90.0
 GRACE_S = 20.0
+KILL_S = 10.0
 _ASSIGNED = "partitions assigned"
 _KEPT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
 
@@ -56,18 +57,20 @@ class Worker:
         if (status := self._process.status) is not None:
             raise self._failure(f"ended with status {status}")
 
-    def stop(self) -> int | None:
-        """End it gracefully; its exit status, None if it had to be killed."""
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Let it finish what it has in hand for `grace_s` seconds at most, then kill it."""
         self._process.say("stop")
-        return self._process.wait(GRACE_S + 5)
+        if self._process.wait(grace_s) is None:
+            self._process.say("kill")
+            self._process.wait(KILL_S)
 
     def __enter__(self) -> Self:
         """Return the worker."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End it."""
-        self.stop()
+        """End it, at once after an error or Ctrl-C."""
+        self.stop(GRACE_S if error is None else 0.0)
 
     def _failure(self, what: str) -> DemoError:
         return DemoError(f"the worker {what}\n  log: {self.log}\n{tail(self.log)}")

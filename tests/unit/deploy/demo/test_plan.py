@@ -65,9 +65,11 @@ def test_the_watched_topic_turns_and_recovers(plan: list[Planned]) -> None:
 
 
 def test_sending_times_keep_the_pace(plan: list[Planned]) -> None:
-    """Times never go back and end when the rate says."""
+    """Times and phases never go back, and the last time is what the rate says."""
     times = [planned.at_s for planned in plan]
+    phases = [planned.phase for planned in plan]
     assert times == sorted(times)
+    assert phases == sorted(phases, key=list(Phase).index)
     assert 0 <= times[0] <= times[-1] <= PACE.duration_s
 
 
