@@ -24,7 +24,7 @@ from deploy.local.system import Say, find_or_install, install, run_logged
 _POM = Path(__file__).with_name("pom.xml")
 _LOG4J = Path(__file__).with_name("log4j2.xml")
 _MAVEN_NAMESPACE = {"m": "http://maven.apache.org/POM/4.0.0"}
-_JAVA_PACKAGES = ("openjdk-21-jre-headless", "openjdk-17-jre-headless", "openjdk-25-jre-headless")
+_JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "openjdk-25-jre-headless")
 _MINIMUM_JAVA = 17
 _MESSAGE_MAX_BYTES = 8 * 1024 * 1024
 _JVM = (

@@ -40,7 +40,7 @@ def test_an_old_java_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
     java.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingPackageError, match="openjdk-21-jre-headless is missing"):
+    with pytest.raises(MissingPackageError, match="openjdk-17-jre-headless is missing"):
         kafka.find_java(tmp_path / "log", print, may_install=False)
 
 
