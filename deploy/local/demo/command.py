@@ -11,7 +11,7 @@ import typer
 Messages = Annotated[int, typer.Option(min=100, help="Texts to send; bad input comes on top.")]
 Rate = Annotated[float, typer.Option(min=1, help="Messages a second.")]
 Seed = Annotated[int, typer.Option(help="Draws and orders the texts; the same seed gives the same run.")]
-Screenshot = Annotated[Path | None, typer.Option(help="Write the last view to this file as SVG.")]
+Screenshot = Annotated[Path | None, typer.Option(help="Write a picture of the view to this file, as SVG.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the live view, as without a terminal.")]
 
 

@@ -21,7 +21,7 @@ from deploy.local.demo.model import ensure_model
 from deploy.local.demo.plan import Material, Pace, Planned, Story, capacity, make_plan, sort_material
 from deploy.local.demo.replay import Ends, Replay
 from deploy.local.demo.setting import FILES, Setting, set_up
-from deploy.local.demo.show import save_screenshot, shown, steps
+from deploy.local.demo.show import Camera, shown, steps
 from deploy.local.demo.stage import Stage
 from deploy.local.demo.verdict import Verdict, judge
 from training.data import Snippet, Split, load_snippets
@@ -72,9 +72,9 @@ def run(options: Options, console: Console) -> Outcome:
         ends.callback(feed.drop)
         replay_ends = Ends(feed, setting.reader, setting.streams, setting.names, setting.check)
         with shown(stage, console, plain=options.plain) as show:
-            Replay(replay_ends, stage, show).run(plan)
-        if options.screenshot:
-            save_screenshot(stage, options.screenshot)
+            camera = Camera(stage, show, options.screenshot)
+            Replay(replay_ends, stage, camera).run(plan)
+            camera.take()
         about = {
             **_about(setting),
             "unseen_in_training": _unseen(plan, snippets),

@@ -51,7 +51,10 @@ class Setting:
         reports = self.stack.reports()
         lines = [PartLine(part.name, part.software, part.note if part.kind is Kind.STAND_IN else "") for part in reports]
         model = self.model
-        return (*lines, PartLine("model", f"{model['name']} {model['version']}, {model['base']}, adapter {model['adapter']}"))
+        return (
+            *lines,
+            PartLine("model", f"{model['name']} {model['version']}, {model['base']}, adapter {model['adapter'][:8]}"),
+        )
 
     def check(self) -> None:
         """See that the stack and the worker are still there.

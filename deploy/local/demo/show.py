@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from deploy.local.demo.stage import Stage
 from deploy.local.demo.view import WIDTH, figures_of, render
 
 LINE_EVERY_S = 5.0
+_WEB_FONTS = re.compile(r"@font-face \{[^}]*\}\s*")
 Show = Callable[[], None]
 
 
@@ -65,12 +67,34 @@ def progress_line(stage: Stage) -> str:
     return f"{', '.join(figures)}: {stage.words}"
 
 
+class Camera:
+    """Shows a run, and takes one picture of it: when the first alert has resolved, or else at the end."""
+
+    def __init__(self, stage: Stage, show: Show, path: Path | None) -> None:
+        self._stage = stage
+        self._show = show
+        self._path = path
+
+    def __call__(self) -> None:
+        """Show the stage."""
+        self._show()
+        if self._stage.alerts.count("resolved"):
+            self.take()
+
+    def take(self) -> None:
+        """Take the picture, unless it was taken or none is wanted."""
+        if self._path is not None:
+            save_screenshot(self._stage, self._path)
+            self._path = None
+
+
 def save_screenshot(stage: Stage, path: Path) -> None:
-    """Write the view as an SVG image."""
+    """Write the view as an SVG image that loads nothing from elsewhere."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(render(stage))
     path.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(path), title="tidings demo")
+    image = _WEB_FONTS.sub("", console.export_svg(title="tidings demo"))
+    path.write_text("\n".join(line.rstrip() for line in image.splitlines()) + "\n", "utf-8")
 
 
 @contextlib.contextmanager

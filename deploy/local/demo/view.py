@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,12 +77,13 @@ def _keys(stage: Stage) -> RenderableType:
     table.add_column("watched")
     table.add_column("messages", justify="right")
     table.add_column("negative, last 5 min", justify="right")
-    table.add_column(f"negative share by minute of event time ({minutes} min)", no_wrap=True)
+    table.add_column(f"the same over {minutes} min of event time", no_wrap=True)
     table.add_column("alert")
     for key, series in stage.board.series.items():
         state = Text("FIRING", style="bold red") if stage.firing(key) else Text("ok", style="green")
         share = _share(series.recent(stage.board.minute))
-        table.add_row(key, str(series.all.messages), share, spark(series.tallies, stage.board.minute), state)
+        past = [series.recent(minute) for minute in range(stage.board.minute + 1)]
+        table.add_row(key, str(series.all.messages), share, spark(past), state)
     return Panel(table, title="sentiment", title_align="left", width=WIDTH, box=box.ROUNDED)
 
 
@@ -96,10 +97,10 @@ def _style(share: float) -> str:
     return "yellow" if share >= _UNEASY_SHARE else "green"
 
 
-def spark(tallies: Sequence[Tally], minute: int) -> Text:
-    """Return one bar a minute up to `minute`: its height is the negative share, a dot stands for a minute without messages."""
+def spark(tallies: Iterable[Tally]) -> Text:
+    """Return one bar for each tally: its height is the negative share, a dot stands for no messages."""
     text = Text()
-    for tally in tallies[: minute + 1]:
+    for tally in tallies:
         if tally.share is None:
             text.append("·", style="dim")
         else:
@@ -123,7 +124,7 @@ def _event(event: SeenAlert) -> list[RenderableType]:
 def figures_of(event: SeenAlert) -> str:
     """Return the evidence's figures in one line: the window, the share, the statistic and what it was held to."""
     evidence = event.evidence
-    window = f"{_clock(evidence['window_start_ms'])} to {_clock(evidence['window_end_ms'])}"
+    window = f"{_clock(evidence['window_start_ms'])} to {_clock(evidence['window_end_ms'])} UTC"
     share = f"{evidence['negatives']} of {evidence['messages']} negative ({evidence['negative_share']:.0%})"
     sign = "≥" if evidence["statistic"] >= evidence["threshold"] else "<"
     bound = f"lower bound {evidence['statistic']:.2f} {sign} {evidence['threshold']:.2f}"
@@ -142,8 +143,8 @@ def _sample(sample: Mapping[str, Any]) -> Text:
 
 def _foot(stage: Stage) -> RenderableType:
     table = Table.grid(expand=True, padding=(0, 2))
-    table.add_column(ratio=1)
-    table.add_column(ratio=1)
+    table.add_column(ratio=6)
+    table.add_column(ratio=5)
     letters = [Text.assemble(("dead letter  ", "dim"), line) for line in stage.letters[-_LETTERS_SHOWN:]]
     table.add_row(Group(*map(_part, stage.parts)), Group(*letters))
     return Panel(table, subtitle=_ORDER_NOTE, subtitle_align="left", width=WIDTH, box=box.ROUNDED)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.local.demo.show import PlainLines, progress_line, save_screenshot, shown, steps
+from deploy.local.demo.show import Camera, PlainLines, progress_line, save_screenshot, shown, steps
 from deploy.local.demo.stage import Stage
-from tests.unit.deploy.demo.builders import a_good_run, a_stage
+from tests.unit.deploy.demo.builders import a_good_run, a_stage, an_alert
 
 
 def a_console() -> tuple[Console, io.StringIO]:
@@ -69,6 +69,32 @@ def test_screenshot(tmp_path: Path) -> None:
     image = path.read_text("utf-8")
     assert image.startswith("<svg")
     assert "RESOLVED" in image
+    assert "font-face" not in image
+
+
+def test_the_picture_is_taken_once_when_the_alert_has_resolved(tmp_path: Path) -> None:
+    """Not before, and not again."""
+    shown_times: list[int] = []
+    path = tmp_path / "demo.svg"
+    stage = a_stage()
+    camera = Camera(stage, lambda: shown_times.append(1), path)
+    camera()
+    assert not path.exists()
+    for state in ("firing", "resolved"):
+        stage.alerts.on_topic(an_alert(state))
+    camera()
+    stage.words = "later"
+    camera()
+    camera.take()
+    assert "later" not in path.read_text("utf-8")
+    assert len(shown_times) == 3
+
+
+def test_a_run_without_an_alert_has_its_picture_too(tmp_path: Path) -> None:
+    """It is taken at the end."""
+    path = tmp_path / "demo.svg"
+    Camera(a_stage(), lambda: None, path).take()
+    assert path.exists()
 
 
 def test_steps_are_lines_without_a_terminal() -> None:

@@ -57,8 +57,8 @@ def test_a_short_terminal_sees_the_last_event() -> None:
 
 
 def test_spark() -> None:
-    """A bar a minute: as high as the share, a dot for none, nothing for what is to come."""
-    text = spark([Tally(4, 0), Tally(), Tally(4, 2), Tally(4, 4), Tally(4, 4)], minute=3)
+    """A bar for each tally, as high as the share; a dot for nothing."""
+    text = spark([Tally(4, 0), Tally(), Tally(4, 2), Tally(4, 4)])
     assert text.plain == "▁·▅█"
 
 
