@@ -15,7 +15,7 @@ import typer
 from training.data import Split
 from training.device import Device
 
-for _package in ("torch", "transformers", "peft", "onnx", "onnxruntime", "sklearn"):
+for _package in ("torch", "transformers", "peft", "onnx", "onnxruntime", "scipy"):
     if importlib.util.find_spec(_package) is None:
         raise ImportError(f'training needs {_package}: pip install "tidings[train]"')
 

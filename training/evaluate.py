@@ -91,7 +91,9 @@ def compare(examples: Sequence[Example], predictions: Predictions, seed: int = 0
     parts = {OVERALL: np.arange(len(examples), dtype=np.int64)}
     for source in sorted({example.source for example in examples}):
         parts[source] = np.flatnonzero([example.source == source for example in examples])
-    return {name: _compare([examples[i].group for i in rows], predictions.take(rows), seed) for name, rows in parts.items()}
+    return {
+        name: _compare([examples[i].group for i in rows.tolist()], predictions.take(rows), seed) for name, rows in parts.items()
+    }
 
 
 def _compare(groups: Sequence[str], predictions: Predictions, seed: int) -> Comparison:

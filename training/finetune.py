@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedModel, Trainer, TrainingArguments, set_seed
 
+from training import metrics
 from training.data import LABELS, Snippet
 from training.model import SentimentModel, new_model, soft_labels
 from training.recipe import Recipe
@@ -96,8 +97,8 @@ def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
 
 
 def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:
-    predicted = prediction.predictions.argmax(axis=1)
-    return {"macro_f1": float(f1_score(prediction.label_ids, predicted, average="macro"))}
+    predicted = np.asarray(prediction.predictions).argmax(axis=1)
+    return {"macro_f1": float(metrics.macro_f1(metrics.confusion(np.asarray(prediction.label_ids), predicted)))}
 
 
 def _arguments(recipe: Recipe, folder: str) -> TrainingArguments:

@@ -59,9 +59,8 @@ def soft_labels(ratings: Tensor, sigma: float, threshold: float = THRESHOLD) -> 
     itself has an error of a quarter point. Training on what that noise leaves of the label keeps the order of the labels
     and the closeness to a threshold, which hard labels throw away.
     """
-    noise = torch.distributions.Normal(ratings, sigma)
-    below = noise.cdf(torch.tensor(-threshold))
-    above = 1.0 - noise.cdf(torch.tensor(threshold))
+    below = torch.special.ndtr((-threshold - ratings) / sigma)
+    above = torch.special.ndtr((ratings - threshold) / sigma)
     return torch.stack([below, 1.0 - below - above, above], dim=1)
 
 

@@ -21,12 +21,12 @@ def quiet_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         for library in LIBRARIES:
             warnings.filterwarnings("ignore", module=rf"{library}(\..*)?$")
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity(logging.ERROR)
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         exporter.setLevel(logging.ERROR)
         try:
             yield
         finally:
             exporter.setLevel(level)
             transformers_logging.set_verbosity(verbosity)
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

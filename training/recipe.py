@@ -15,26 +15,26 @@ class Recipe:
 
     seed: int = 7
     """Seeds the initial weights, dropout and the order of the data."""
-    epochs: float = 6.0
+    epochs: float = 4.0
     """Most passes over the training split; early stopping may end sooner."""
     patience: int = 2
     """Evaluations (one an epoch) without a better validation macro-F1 before the run stops."""
     batch_size: int = 32
     """Texts a step; batches hold texts of similar length."""
-    learning_rate: float = 6e-4
+    learning_rate: float = 5e-4
     """Peak of the linear schedule. LoRA takes about ten times what a full fine-tune does."""
     warmup_share: float = 0.06
     """Share of the steps over which the learning rate rises."""
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     """AdamW's decay of the trained weights."""
     lora_rank: int = 12
     """Rank of each update; 12 on all linear layers makes the adapter one megabyte at half precision."""
     lora_alpha: int = 24
     """Scale of the updates: alpha / rank."""
     lora_dropout: float = 0.0
-    """Dropout before each low-rank update."""
-    encoder_dropout: float = 0.0
-    """Dropout inside the frozen encoder."""
+    """Dropout before each low-rank update; on a processor it takes a third of the time of a step."""
+    encoder_dropout: float = 0.1
+    """Dropout on the hidden states inside the frozen encoder; without it the second epoch is the best."""
     head_dropout: float = 0.1
     """Dropout on the pooled embedding."""
     label_sigma: float = 0.35

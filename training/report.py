@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from training.data import LABELS
-from training.evaluate import ClassScores, Comparison, Evaluation, Interval
+from training.evaluate import Comparison, Evaluation
+from training.metrics import ClassScores, Interval
 
 
 def show(evaluation: Evaluation, console: Console) -> None:

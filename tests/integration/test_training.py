@@ -43,6 +43,7 @@ def test_training_again_gives_the_same_adapter(tmp_path, monkeypatch) -> None:
 
 @pytest.fixture(scope="module")
 def exported() -> Exported:
+    """The committed adapter, exported to `triton_repo` unless it is there already."""
     return export()
 
 

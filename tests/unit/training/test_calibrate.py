@@ -7,6 +7,7 @@ from training.predict import probabilities
 
 
 def drawn(temperature: float, rows: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Random logits, and labels drawn from their softmax at the temperature."""
     generator = np.random.default_rng(3)
     logits = generator.normal(0, 2, (rows, 3)).astype(np.float32)
     cumulated = probabilities(logits, temperature).cumsum(axis=1)

@@ -11,11 +11,13 @@ from training.train import METRICS_FILE
 
 @pytest.fixture
 def measured() -> dict:
+    """What was measured of the committed adapter."""
     return json.loads((adapter_dir() / METRICS_FILE).read_text())
 
 
 @pytest.fixture
 def recipe() -> Recipe:
+    """The recipe of the committed adapter."""
     return Recipe.read(adapter_dir() / "recipe.json")
 
 

@@ -15,6 +15,7 @@ from tests.unit.training.builders import tiny_adapter, tiny_world
 
 @pytest.fixture
 def app() -> typer.Typer:
+    """A command line with the commands of training alone."""
     app = typer.Typer()
     training.commands.register(app)
     return app
@@ -22,6 +23,7 @@ def app() -> typer.Typer:
 
 @pytest.fixture
 def adapter(tmp_path, monkeypatch):
+    """A random adapter of the tiny encoder, in a world of learnable texts."""
     monkeypatch.setattr(training.console, "build_dir", lambda: tmp_path / "build")
     return tiny_adapter(tiny_world(monkeypatch, tmp_path / "encoder"), tmp_path / "adapter")
 

@@ -28,6 +28,7 @@ from training.errors import TrainingError
 
 
 def row(group: str = "nyt-1", text: str = "a text", rating: float = 0.0, number: str = "1") -> RawSnippet:
+    """One sentence of an article."""
     return RawSnippet(f"{group}_{number}", Source.NYT, group, text, rating)
 
 
@@ -67,12 +68,12 @@ def test_a_line_that_is_not_a_rated_text_is_refused(line: str) -> None:
 def test_normalised_texts_ignore_case_punctuation_and_width() -> None:
     """Two spellings of one text are one text; a text of signs alone keeps its signs."""
     assert normalise("Don't  WASTE your money!") == normalise("don t waste your money")
-    assert normalise("ＦＵＬＬ") == "full"
+    assert normalise("\uff26\uff35\uff2c\uff2c") == "full"
     assert normalise(" :) ") == ":)"
 
 
 def test_groups_that_share_a_text_are_one_group() -> None:
-    """The tie holds over a chain: a–b by one text, b–c by another."""
+    """The tie holds over a chain: a and b by one text, b and c by another."""
     rows = [row("nyt-a", "Yes."), row("nyt-b", "yes"), row("nyt-b", "No"), row("nyt-c", "no!"), row("nyt-d", "maybe")]
     assert merge_groups(rows) == {"nyt-a": "nyt-a", "nyt-b": "nyt-a", "nyt-c": "nyt-a", "nyt-d": "nyt-d"}
 

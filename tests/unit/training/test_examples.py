@@ -6,6 +6,7 @@ from training.examples import Example, from_snippets, read_tsv
 
 
 def file(tmp_path, content: str):
+    """A file of this content."""
     path = tmp_path / "mine.tsv"
     path.write_text(content, encoding="utf-8")
     return path

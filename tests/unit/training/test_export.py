@@ -25,6 +25,7 @@ def world(tmp_path_factory):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below the folder, by its path there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -12,6 +12,7 @@ CONTENT = b"a wheel"
 
 
 def artifact(sha256: str = hashlib.sha256(CONTENT).hexdigest(), filename: str = "thing-1.0.whl") -> Artifact:
+    """A release whose file holds `CONTENT`."""
     return Artifact("thing", "1.0", filename, sha256)
 
 

@@ -12,6 +12,7 @@ PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
 
 
 def arrays(pairs: list[tuple[int, int]]) -> tuple[metrics.Ints, metrics.Ints]:
+    """True and predicted label indices."""
     true, predicted = np.array(pairs, dtype=np.int64).T
     return true, predicted
 
@@ -54,6 +55,7 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
 
 
 def random_case(rows: int = 600, seed: int = 0) -> tuple[metrics.Ints, metrics.Ints]:
+    """True labels, and predictions that are right in about four of five."""
     generator = np.random.default_rng(seed)
     true = generator.integers(0, 3, rows)
     wrong = generator.random(rows) < 0.3

@@ -8,6 +8,7 @@ from tests.unit.training.builders import tiny_encoder, tiny_model
 from training.data import LABELS, label_of
 from training.errors import TrainingError
 from training.model import adapter_sha256, load_encoder, load_model, mean_pool, merge, new_model, save_adapter, soft_labels
+from training.quiet import quiet_libraries
 from training.recipe import Recipe
 
 RECIPE = Recipe(lora_rank=2, lora_alpha=4, head_dropout=0.0)
@@ -17,7 +18,8 @@ MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
 
 def trained(folder):
     """A model whose adapter does something: fresh LoRA weights add nothing."""
-    model = new_model(tiny_encoder(folder), RECIPE)
+    with quiet_libraries():
+        model = new_model(tiny_encoder(folder), RECIPE)
     torch.manual_seed(5)
     for name, weights in model.named_parameters():
         if "lora_B" in name:
@@ -26,7 +28,9 @@ def trained(folder):
 
 
 def reloaded(adapter, encoder):
-    return load_model(adapter, load_encoder(encoder))
+    """The adapter as it comes back from disk."""
+    with quiet_libraries():
+        return load_model(adapter, load_encoder(encoder))
 
 
 def test_the_mean_goes_over_real_tokens_only() -> None:
@@ -63,7 +67,8 @@ def test_a_rating_on_the_threshold_is_half_and_half() -> None:
 
 def test_only_adapter_and_head_are_trained(tmp_path) -> None:
     """The encoder's own weights stay frozen."""
-    model = new_model(tiny_encoder(tmp_path), RECIPE)
+    with quiet_libraries():
+        model = new_model(tiny_encoder(tmp_path), RECIPE)
     trained = {name for name, weights in model.named_parameters() if weights.requires_grad}
     assert trained
     assert all("lora_" in name or name.startswith("head.") for name in trained)

@@ -11,15 +11,18 @@ from training.repository import ModelFiles, ServingSpec, config_pbtxt, read_cont
 
 
 def parsed(spec: ServingSpec) -> pb.ModelConfig:
+    """The written configuration as Triton reads it."""
     return text_format.Parse(config_pbtxt(spec), pb.ModelConfig())
 
 
 def model_files(folder: Path, onnx: bytes = b"weights", **contract: object) -> ModelFiles:
+    """What a model needs, with weights of a few bytes."""
     (folder / "source.onnx").write_bytes(onnx)
     return ModelFiles("name: 'sentiment'\n", contract or {"schema_version": 1}, "{}", folder / "source.onnx")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below the folder, by its path there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
