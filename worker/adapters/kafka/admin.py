@@ -9,7 +9,7 @@ from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
-from worker.adapters.kafka.config import TIMEOUT_S, client_config, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
 from worker.settings import KafkaSettings
 
 _DAY_MS = 86_400_000
@@ -76,7 +76,7 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     ]
     if not wanted:
         return []
-    admin = AdminClient(client_config(settings))
+    admin = _admin(settings)
     with translated("creating topics"):
         for future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).values():
             _wait_for_topic(future)
@@ -97,13 +97,18 @@ def inspect(settings: KafkaSettings) -> ClusterReport:
     Raises:
         RetryableError: the cluster did not answer.
     """
-    admin = AdminClient(client_config(settings))
+    admin = _admin(settings)
     plan = topic_plan(settings)
     with translated(f"asking the brokers at {settings.bootstrap_servers}"):
         brokers = len(admin.list_topics(timeout=TIMEOUT_S / 3).brokers)
         names = TopicCollection([spec.name for spec in plan])
         answers = admin.describe_topics(names, include_authorized_operations=True, request_timeout=TIMEOUT_S)
         return ClusterReport(brokers, tuple(_report(spec, answers[spec.name]) for spec in plan))
+
+
+def _admin(settings: KafkaSettings) -> AdminClient:
+    with configuring():
+        return AdminClient(client_config(settings))
 
 
 def _report(spec: TopicSpec, answer: "Future[TopicDescription]") -> TopicReport:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.errors import FatalError, RetryableError
+from worker.errors import FatalError, RetryableError, SettingsError
 from worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,15 @@ def error_logger(client: str) -> Callable[[KafkaError], None]:
             log.warning("kafka client", client=client, error=error.str())
 
     return on_error
+
+
+@contextmanager
+def configuring() -> Iterator[None]:
+    """Raise what librdkafka has against a configuration as SettingsError."""
+    try:
+        yield
+    except KafkaException as error:
+        raise SettingsError(f"kafka: {error.args[0].str()}") from error
 
 
 @contextmanager

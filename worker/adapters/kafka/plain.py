@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import TIMEOUT_S, client_config, consumer_config, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, consumer_config, translated
 from worker.adapters.kafka.source import to_record
 from worker.errors import RetryableError
 from worker.messages import OutRecord, Record
@@ -16,7 +16,8 @@ class PlainReader:
     """Reads whole topics, committed records only, without joining a group."""
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str], *, from_beginning: bool) -> None:
-        self._consumer = ck.Consumer(consumer_config(settings, f"{settings.group_prefix}-tail"))
+        with configuring():
+            self._consumer = ck.Consumer(consumer_config(settings, f"{settings.group_prefix}-tail"))
         start = ck.OFFSET_BEGINNING if from_beginning else ck.OFFSET_END
         with translated("reading topics"):
             known = self._consumer.list_topics(timeout=TIMEOUT_S).topics
@@ -47,23 +48,21 @@ class PlainProducer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         config = {"enable.idempotence": True, "linger.ms": 5, "message.max.bytes": settings.message_max_bytes}
-        self._producer = ck.Producer(client_config(settings) | config)
+        with configuring():
+            self._producer = ck.Producer(client_config(settings) | config)
         self._failed: KafkaError | None = None
 
     def send(self, record: OutRecord) -> None:
         """Queue a record, waiting for room.
 
         Raises:
-            RetryableError: an earlier record could not be delivered.
+            RetryableError: an earlier record could not be delivered, or this one is too large.
         """
         self._raise_failure()
-        while True:
-            try:
-                self._producer.produce(record.topic, record.value, record.key, on_delivery=self._delivered)
-                break
-            except BufferError:
+        with translated("sending a record"):
+            while not self._queued(record):
                 self._producer.poll(0.1)
-        self._producer.poll(0)
+            self._producer.poll(0)
 
     def flush(self) -> None:
         """Wait until everything is delivered.
@@ -75,6 +74,17 @@ class PlainProducer:
         self._raise_failure()
         if left:
             raise RetryableError(f"{left} records were not delivered within {TIMEOUT_S:.0f} s")
+
+    def _queued(self, record: OutRecord) -> bool:
+        headers: list[tuple[str, str | bytes | None]] = list(record.headers)
+        timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
+        try:
+            self._producer.produce(
+                record.topic, record.value, record.key, on_delivery=self._delivered, headers=headers, timestamp=timestamp_ms
+            )
+        except BufferError:
+            return False
+        return True
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         self._failed = self._failed or error

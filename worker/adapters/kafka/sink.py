@@ -7,7 +7,7 @@ from typing import NoReturn
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import TIMEOUT_S, client_config, error_logger, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, error_logger, translated
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
@@ -17,19 +17,18 @@ class KafkaSink:
     """`ports.Sink` over a confluent-kafka transactional producer."""
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
-        self._producer = ck.Producer(
-            client_config(settings)
-            | {
-                "transactional.id": transactional_id,
-                "transaction.timeout.ms": int(settings.transaction_timeout_s * 1000),
-                "message.max.bytes": settings.message_max_bytes,
-                "compression.type": "lz4",
-                "linger.ms": 5,
-                "queue.buffering.max.messages": 200_000,
-                "queue.buffering.max.kbytes": 256 * 1024,
-                "error_cb": error_logger("producer"),
-            }
-        )
+        config = client_config(settings) | {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(settings.transaction_timeout_s * 1000),
+            "message.max.bytes": settings.message_max_bytes,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 200_000,
+            "queue.buffering.max.kbytes": 256 * 1024,
+            "error_cb": error_logger("producer"),
+        }
+        with configuring():
+            self._producer = ck.Producer(config)
         with translated("starting transactions"):
             self._producer.init_transactions(TIMEOUT_S)
 

@@ -7,8 +7,8 @@ import confluent_kafka as ck
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import TIMEOUT_S, consumer_config, error_logger, translated
-from worker.errors import FatalError
+from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, error_logger, translated
+from worker.errors import FatalError, RetryableError
 from worker.messages import Record, TopicPartition
 from worker.ports import RebalanceListener
 from worker.settings import KafkaSettings
@@ -22,8 +22,10 @@ class KafkaSource:
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         self._fatal: KafkaError | None = None
         self._log_error = error_logger("consumer")
-        self._consumer = ck.Consumer(consumer_config(settings, group) | {"error_cb": self._on_error})
+        with configuring():
+            self._consumer = ck.Consumer(consumer_config(settings, group) | {"error_cb": self._on_error})
         self._assigned: set[TopicPartition] = set()
+        self._sought: dict[TopicPartition, int] = {}
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
         """See `ports.Source`."""
@@ -35,7 +37,12 @@ class KafkaSource:
         )
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """See `ports.Source`. Waits for the first record only, then takes what is already here."""
+        """See `ports.Source`. Waits for the first record only, then takes what is already here.
+
+        A listener may seek from within, having rolled back. What was fetched before that is not what should come next, and is
+        dropped: returned, it would be taken for the successor of records that are yet to be read again.
+        """
+        self._sought.clear()
         with translated("reading from Kafka"):
             first = self._consumer.poll(timeout_s)
             rest = self._consumer.consume(max_records - 1, 0) if first is not None and max_records > 1 else []
@@ -43,13 +50,17 @@ class KafkaSource:
             raise FatalError(f"the Kafka consumer cannot go on: {self._fatal.str()}")
         messages = [message for message in (first, *rest) if message is not None and self._is_record(message)]
         # consume() can return what was fetched before a rebalance took its partition away (confluent-kafka-python 1013).
-        return [record for record in map(to_record, messages) if record.topic_partition in self._assigned]
+        wanted = self._assigned - self._sought.keys()
+        records = [record for record in map(to_record, messages) if record.topic_partition in wanted]
+        self._seek_again({p: offset for p, offset in self._sought.items() if p in self._assigned})
+        return records
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """See `ports.Source`."""
         with translated("seeking"):
             for partition, offset in offsets.items():
                 self._consumer.seek(ck.TopicPartition(*partition, offset))
+                self._sought[partition] = offset
 
     def rewind(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
@@ -64,6 +75,8 @@ class KafkaSource:
 
     def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
         """See `ports.Source`."""
+        if not partitions:  # librdkafka refuses an empty question
+            return {}
         with translated("looking offsets up by time"):
             asked = [ck.TopicPartition(*p, timestamp_ms) for p in partitions]
             answers = {_partition(a): _checked(a).offset for a in self._consumer.offsets_for_times(asked, timeout=TIMEOUT_S)}
@@ -87,6 +100,12 @@ class KafkaSource:
         """See `ports.Source`; the listener hears of the revocation from here."""
         with translated("leaving the group"):
             self._consumer.close()
+
+    def _seek_again(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            self.seek(offsets)
+        except RetryableError as error:  # the position lies past what was dropped, so going on would skip it
+            raise FatalError(str(error)) from error
 
     def _end(self, partition: TopicPartition) -> int:
         _, high = self._consumer.get_watermark_offsets(ck.TopicPartition(*partition), timeout=TIMEOUT_S)
