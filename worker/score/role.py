@@ -148,7 +148,11 @@ class ScoreRole:
         return {}
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Publish what is done while the partitions are still ours, drop the rest: the next owner reads it again."""
+        """Publish what is done while the partitions are still ours, drop the rest: the next owner reads it again.
+
+        After an abort only what stays with us is rewound: a consumer that is being closed would wait for an answer in vain.
+        """
+        self._assigned.difference_update(partitions)
         self._publish()
         self.on_lost(partitions)
 
@@ -260,6 +264,8 @@ class ScoreRole:
     def _rewind(self) -> None:
         self._progress.drop(self._assigned)
         self._inference.clear()
+        if not self._assigned:
+            return None
         for attempt in range(_REWIND_ATTEMPTS):
             try:
                 return self._ports.source.rewind(sorted(self._assigned))

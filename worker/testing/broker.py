@@ -202,7 +202,8 @@ class InMemorySource:
             del self._positions[partition]
         self._paused.clear()
         held = {p for member in group.members if member is not self and not member._lost for p in member._positions}  # noqa: SLF001 - its own class
-        self._begin(self._listener, sorted(expected - self._positions.keys() - held))
+        if expected:
+            self._begin(self._listener, sorted(expected - self._positions.keys() - held))
         self._expected = None if self._positions.keys() == expected else expected
 
     def _begin(self, listener: RebalanceListener, partitions: Sequence[TopicPartition]) -> None:
