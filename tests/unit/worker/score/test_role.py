@@ -639,6 +639,19 @@ def test_rewinding_is_tried_again(failures: int, monkeypatch: pytest.MonkeyPatch
     assert view(broker) == view(fault_free())
 
 
+def test_a_worker_that_leaves_rewinds_nothing() -> None:
+    """The last transaction may be rolled back as the partitions go: there is nothing to read again, and nobody to ask."""
+    broker = only(b"5", body("later"))
+    worker, source = fallible(broker, {0: "abort"})
+    worker.role._accept(worker.role._read())
+    source.rewind_errors = [AssertionError("rewound while leaving")]
+    source.close()
+    assert worker.role.counts.aborted == 1
+    (second,) = started(broker, FakeModel())
+    second.work_off(broker)
+    assert view(broker) == view(fault_free([("news", b"5", 0), ("news", body("later"), 0)]))
+
+
 def test_rewinding_that_never_works_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """To read on from anywhere else would lose or double messages."""
     pauses: list[float] = []
