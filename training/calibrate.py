@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
+from training.adapter import CALIBRATION_FILE
 from training.errors import TrainingError
 from training.metrics import Ints
-from training.model import CALIBRATION_FILE
 from training.predict import probabilities
 
 BOUNDS = (0.25, 4.0)

@@ -1,4 +1,4 @@
-"""The commands `tidings train`, `tidings evaluate` and `tidings export`; what they do is in `console.py`.
+"""The commands `tidings train`, `tidings evaluate` and `tidings export`; what they do is in `command_line.py`.
 
 Imports that take time happen inside the commands, so that `tidings --help` is instant.
 """
@@ -69,10 +69,10 @@ def train(out: Out = None, epochs: Epochs = 4.0, seed: Seed = 7, learning_rate: 
         tidings train --seed 11 --out build/seed-11
         tidings train --epochs 0.1                 # a try, two minutes
     """
-    from training import console
+    from training import command_line
 
-    with console.errors_as_one_line():
-        console.train(out, epochs=epochs, seed=seed, learning_rate=learning_rate)
+    with command_line.errors_as_one_line():
+        command_line.train(out, epochs=epochs, seed=seed, learning_rate=learning_rate)
 
 
 def evaluate(
@@ -93,10 +93,10 @@ def evaluate(
         tidings evaluate --model torch --adapter build/seed-11
         tidings evaluate --input mine.tsv --json
     """
-    from training import console
+    from training import command_line
 
-    with console.errors_as_one_line():
-        console.evaluate(console.Choice(model.value, adapter, split, input_), as_json=as_json)
+    with command_line.errors_as_one_line():
+        command_line.evaluate(command_line.Choice(model.value, adapter, split, input_), as_json=as_json)
 
 
 def export(
@@ -112,7 +112,7 @@ def export(
         tidings export                             # the committed adapter into triton_repo/
         tidings export --adapter build/training/sentiment --device gpu
     """
-    from training import console
+    from training import command_line
 
-    with console.errors_as_one_line():
-        console.export(adapter, model_repository, device, force=force)
+    with command_line.errors_as_one_line():
+        command_line.export(adapter, model_repository, device, force=force)

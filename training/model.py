@@ -5,9 +5,7 @@ Mean pooling over the real tokens, because that is how the encoder was trained t
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -17,17 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BertModel, PreTrainedModel
 
+from training.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, RECIPE_FILE, check_files
 from training.data import LABELS, THRESHOLD
 from training.encoder import ENCODER_NAME
-from training.errors import TrainingError
 from training.recipe import Recipe
-
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-HEAD_WEIGHTS = "head.safetensors"
-RECIPE_FILE = "recipe.json"
-CALIBRATION_FILE = "calibration.json"
-ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS)
 
 
 class SentimentModel(nn.Module):
@@ -107,7 +98,7 @@ def load_model(adapter: Path, encoder: PreTrainedModel) -> SentimentModel:
     Raises:
         TrainingError: `adapter` does not hold an adapter.
     """
-    _check_files(adapter, ADAPTER_FILES)
+    check_files(adapter)
     hidden_size: int = encoder.config.hidden_size
     peft_model = PeftModel.from_pretrained(encoder, str(adapter), autocast_adapter_dtype=True)
     model = SentimentModel(peft_model, hidden_size)
@@ -123,25 +114,6 @@ def merge(model: SentimentModel) -> SentimentModel:
     if isinstance(model.encoder, PeftModel):
         model.encoder = model.encoder.double().merge_and_unload().float()
     return model.eval()
-
-
-def adapter_sha256(folder: Path) -> str:
-    """Return one SHA-256 over everything in the adapter that shapes its predictions.
-
-    Raises:
-        TrainingError: `folder` does not hold a complete adapter.
-    """
-    _check_files(folder, (*ADAPTER_FILES, CALIBRATION_FILE))
-    digest = hashlib.sha256()
-    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, CALIBRATION_FILE):
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()
-
-
-def _check_files(adapter: Path, names: Iterable[str]) -> None:
-    missing = [name for name in names if not (adapter / name).is_file()]
-    if missing:
-        raise TrainingError(f"{adapter} has no {missing[0]}: run `tidings train` first, or name another --adapter")
 
 
 def _write_config(peft_model: PeftModel, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from training import gates
@@ -11,9 +11,8 @@ from training.evaluate import Comparison, Predictions, compare, label_indices
 from training.examples import Example
 from training.gates import Agreement
 from training.predict import LogitsModel, logits_of, probabilities, vader_labels
+from training.steps import Say, silent
 from training.tokens import load_tokenizer, token_ids
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Subject:
     temperature: float
 
 
-def prove(exported: LogitsModel, reference: LogitsModel, subject: Subject, say: Say = lambda _: None) -> Proof:
+def prove(exported: LogitsModel, reference: LogitsModel, subject: Subject, say: Say = silent) -> Proof:
     """Hold the exported model to its gates on the subject's texts and return what was found.
 
     The gate over neighbours comes first: it is the cheaper one.

@@ -15,9 +15,9 @@ from training.export import export
 from training.model import load_encoder, load_model
 from training.paths import adapter_dir
 from training.predict import LogitsModel, OnnxModel, TorchModel
-from training.proof import Say
 from training.quiet import quiet_libraries
 from training.repository import MODEL_FILE, VERSION
+from training.steps import Say
 
 
 @dataclass(frozen=True, slots=True)

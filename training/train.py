@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from training.adapter import RECIPE_FILE
 from training.calibrate import fit_temperature, write_temperature
 from training.card import model_card
 from training.data import Snippet, Split, load_snippets, manifest, of_split
@@ -17,9 +18,9 @@ from training.files import atomic_folder
 from training.finetune import TrainingRun, finetune
 from training.model import load_encoder, load_model, save_adapter
 from training.predict import TorchModel, logits_of
-from training.proof import Say
 from training.quiet import quiet_libraries
 from training.recipe import Recipe
+from training.steps import Say, silent
 from training.tokens import load_tokenizer, token_ids, tokenizer_of_encoder
 
 METRICS_FILE = "metrics.json"
@@ -27,7 +28,7 @@ CARD_FILE = "README.md"
 EVALUATION_MAX_LENGTH = 256
 
 
-def train(recipe: Recipe, out: Path, say: Say = lambda _: None) -> Evaluation:
+def train(recipe: Recipe, out: Path, say: Say = silent) -> Evaluation:
     """Train an adapter, put it at `out` with its card, and return its figures on the test split.
 
     Raises:
@@ -45,7 +46,7 @@ def train(recipe: Recipe, out: Path, say: Say = lambda _: None) -> Evaluation:
         return finish(folder, snippets, run, say)
 
 
-def finish(folder: Path, snippets: Sequence[Snippet], run: TrainingRun, say: Say = lambda _: None) -> Evaluation:
+def finish(folder: Path, snippets: Sequence[Snippet], run: TrainingRun, say: Say = silent) -> Evaluation:
     """Calibrate and evaluate the adapter as it was saved, at half precision, and write its figures and card beside it."""
     with quiet_libraries():
         model = TorchModel(load_model(folder, load_encoder(fetch_encoder())))
@@ -70,7 +71,7 @@ def write_measured(folder: Path, evaluation: Evaluation, run: TrainingRun, snipp
 def write_card(folder: Path) -> None:
     """Write the model card of an adapter from its recipe and its measured figures."""
     measured = json.loads((folder / METRICS_FILE).read_text("utf-8"))
-    (folder / CARD_FILE).write_text(model_card(Recipe.read(folder / "recipe.json"), measured), "utf-8")
+    (folder / CARD_FILE).write_text(model_card(Recipe.read(folder / RECIPE_FILE), measured), "utf-8")
 
 
 def _temperature(model: TorchModel, validation: Sequence[Snippet]) -> float:

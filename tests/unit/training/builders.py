@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, PreTrainedModel
 
-import training.console
-import training.export
+import training.build
+import training.command_line
 import training.served
 import training.tokens
 import training.train
@@ -81,9 +81,9 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """Put the tiny encoder, its tokenizer and the learnable texts in place of the real ones; return the encoder's folder."""
     tiny_encoder(folder)
     (folder / "tokenizer.json").write_text(tokenizer_file(), "utf-8")
-    for module in (training.export, training.train, training.tokens, training.served):
+    for module in (training.build, training.train, training.tokens, training.served):
         monkeypatch.setattr(module, "fetch_encoder", lambda: folder)
-    for module in (training.export, training.train, training.console):
+    for module in (training.build, training.train, training.command_line):
         monkeypatch.setattr(module, "load_snippets", snippets)
     return folder
 

@@ -8,8 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import training.command_line
 import training.commands
-import training.console
+import training.train
 from tests.unit.training.builders import tiny_adapter, tiny_world
 
 
@@ -24,7 +25,7 @@ def app() -> typer.Typer:
 @pytest.fixture
 def adapter(tmp_path, monkeypatch):
     """A random adapter of the tiny encoder, in a world of learnable texts."""
-    monkeypatch.setattr(training.console, "build_dir", lambda: tmp_path / "build")
+    monkeypatch.setattr(training.command_line, "build_dir", lambda: tmp_path / "build")
     return tiny_adapter(tiny_world(monkeypatch, tmp_path / "encoder"), tmp_path / "adapter")
 
 
@@ -41,6 +42,13 @@ def test_the_commands_load_without_torch() -> None:
     code = "import sys, training.commands; print([m for m in ('torch', 'transformers', 'onnx') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_fresh_export_loads_without_torch() -> None:
+    """The demo asks on every start; nothing heavy is loaded to answer that all is there."""
+    code = "import sys, training.export; print('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_data_loads_without_torch() -> None:
@@ -98,7 +106,7 @@ def test_ctrl_c_is_exit_code_130(app: typer.Typer, monkeypatch, tmp_path) -> Non
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.console.training.train, "finetune", interrupted)
+    monkeypatch.setattr(training.train, "finetune", interrupted)
     tiny_world(monkeypatch, tmp_path / "encoder")
     shown = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "out" / "adapter")])
     assert shown.exit_code == 130

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-import training.export
+import training.build
 from tests.unit.training.builders import tiny_adapter, tiny_world
 from training.device import Device
 from training.errors import GateError, TrainingError
@@ -58,7 +58,7 @@ def test_the_contract_states_figures_and_gates(world) -> None:
 def test_a_second_export_finds_nothing_to_do(world, monkeypatch) -> None:
     """Fresh means byte for byte what the contract says, of this adapter: nothing is loaded."""
     folder, adapter, exported = world
-    monkeypatch.setattr(training.export, "load_model", None)
+    monkeypatch.setattr(training.build, "build", None)
     assert export(adapter, folder / "repo") == Exported(exported.folder, exported.contract, was_fresh=True)
 
 
@@ -92,7 +92,7 @@ def test_a_bad_model_is_refused_and_the_old_one_stays(world, monkeypatch) -> Non
     """Dynamic int8 fails its gates: a clear error, and not one byte of the repository changes."""
     folder, adapter, exported = world
     before = contents(folder / "repo")
-    monkeypatch.setattr(training.export, "write_onnx", write_int8)
+    monkeypatch.setattr(training.build, "write_onnx", write_int8)
     with pytest.raises(GateError, match="the model is not exported"):
         export(adapter, folder / "repo", force=True)
     assert contents(folder / "repo") == before
@@ -103,7 +103,7 @@ def test_a_bad_model_is_refused_and_the_old_one_stays(world, monkeypatch) -> Non
 def test_the_graph_carries_no_trace_of_this_machine(world) -> None:
     """The exporter's source lines and paths are taken out."""
     body = (world[2].folder / "1" / "model.onnx").read_bytes()
-    assert str(Path(training.export.__file__).parents[1]).encode() not in body
+    assert str(Path(training.build.__file__).parents[1]).encode() not in body
     assert b"site-packages" not in body
 
 

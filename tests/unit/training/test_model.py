@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from peft import PeftModel
 
 from tests.unit.training.builders import tiny_encoder, tiny_model
+from training.adapter import adapter_sha256
 from training.data import LABELS, label_of
 from training.errors import TrainingError
-from training.model import adapter_sha256, load_encoder, load_model, mean_pool, merge, new_model, save_adapter, soft_labels
+from training.model import load_encoder, load_model, mean_pool, merge, new_model, save_adapter, soft_labels
 from training.quiet import quiet_libraries
 from training.recipe import Recipe
 

@@ -1,4 +1,4 @@
-"""What the three commands do: options in, progress and tables out."""
+"""What the three commands do: options in, progress and tables out. Each loads only what it needs, when it runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,12 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-import training.export
-import training.train
 from training.data import Split, load_snippets, of_split
 from training.device import Device
 from training.errors import TrainingError
-from training.evaluate import Evaluation, compare, predict
 from training.examples import Example, from_snippets, read_tsv
 from training.files import atomic_path
 from training.paths import build_dir
-from training.recipe import Recipe
-from training.report import show
-from training.repository import ServingSpec
-from training.served import load_served
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -55,14 +48,22 @@ def errors_as_one_line() -> Iterator[None]:
 
 def train(out: Path | None, *, epochs: float, seed: int, learning_rate: float) -> None:
     """Run `tidings train`."""
+    from training.recipe import Recipe
+    from training.report import show
+    from training.train import train as run
+
     target = out or build_dir() / "sentiment"
-    evaluation = training.train.train(Recipe(epochs=epochs, seed=seed, learning_rate=learning_rate), target, _say)
+    evaluation = run(Recipe(epochs=epochs, seed=seed, learning_rate=learning_rate), target, _say)
     show(evaluation, Console())
     typer.echo(f"The adapter is at {_shown(target)}. To serve it: tidings export --adapter {_shown(target)}")
 
 
 def evaluate(choice: Choice, *, as_json: bool) -> None:
     """Run `tidings evaluate`."""
+    from training.evaluate import Evaluation, compare, predict
+    from training.report import show
+    from training.served import load_served
+
     examples = _examples(choice)
     served = load_served(choice.runtime, choice.adapter, _say)
     predictions = predict(served.model, examples, served.max_length, served.temperature)
@@ -79,7 +80,10 @@ def evaluate(choice: Choice, *, as_json: bool) -> None:
 
 def export(adapter: Path | None, repository: Path | None, device: Device, *, force: bool) -> None:
     """Run `tidings export`."""
-    exported = training.export.export(adapter, repository, ServingSpec(device=device), force=force, say=_say)
+    from training.export import export as run
+    from training.repository import ServingSpec
+
+    exported = run(adapter, repository, ServingSpec(device=device), force=force, say=_say)
     state = "is up to date" if exported.was_fresh else "was written"
     figures = exported.contract["metrics"]
     typer.echo(

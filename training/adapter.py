@@ -1,0 +1,41 @@
+"""What a saved adapter consists of; apart from `model`, so that asking for its hash need not load torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from training.errors import TrainingError
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+HEAD_WEIGHTS = "head.safetensors"
+RECIPE_FILE = "recipe.json"
+CALIBRATION_FILE = "calibration.json"
+WEIGHT_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS)
+
+
+def adapter_sha256(folder: Path) -> str:
+    """Return one SHA-256 over everything in the adapter that shapes its predictions.
+
+    Raises:
+        TrainingError: `folder` does not hold a complete adapter.
+    """
+    names = (*WEIGHT_FILES, CALIBRATION_FILE)
+    check_files(folder, names)
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def check_files(folder: Path, names: Iterable[str] = WEIGHT_FILES) -> None:
+    """Return if `folder` has the files.
+
+    Raises:
+        TrainingError: one is missing.
+    """
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise TrainingError(f"{folder} has no {missing[0]}: run `tidings train` first, or name another --adapter")

@@ -1,0 +1,56 @@
+"""Building the exported model in a scratch folder: merge, write ONNX, prove. `export` decides whether it is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from training.adapter import adapter_sha256
+from training.calibrate import read_temperature
+from training.contract import Made, contract
+from training.data import Split, load_snippets, of_split
+from training.encoder import fetch_encoder
+from training.examples import Example, from_snippets
+from training.files import sha256_of
+from training.model import SentimentModel, load_encoder, load_model, merge
+from training.onnx_file import write_onnx
+from training.predict import OnnxModel, TorchModel
+from training.proof import Proof, Subject, prove
+from training.quiet import quiet_libraries
+from training.repository import MODEL_FILE, ModelFiles, ServingSpec, config_pbtxt, write_model
+from training.steps import Say
+from training.tokens import tokenizer_json
+
+
+def build(adapter: Path, folder: Path, spec: ServingSpec, say: Say) -> dict[str, Any]:
+    """Put the adapter's model at `folder` and return its contract.
+
+    Raises:
+        GateError: a gate failed; `folder` is left as it was.
+    """
+    say("Merging the adapter and writing ONNX")
+    tokenizer, temperature = tokenizer_json(fetch_encoder()), read_temperature(adapter)
+    with tempfile.TemporaryDirectory(prefix="tidings-export-") as scratch:
+        onnx = Path(scratch) / MODEL_FILE
+        write_onnx(merge(_load(adapter)), onnx)
+        proof = _prove(adapter, onnx, Subject(_examples(), tokenizer, temperature), say)
+        made = Made(adapter_sha256(adapter), sha256_of(onnx), hashlib.sha256(tokenizer.encode()).hexdigest())
+        written = contract(spec, made, temperature, proof.figures, proof.gates)
+        write_model(folder, ModelFiles(config_pbtxt(spec), written, tokenizer, onnx))
+    return written
+
+
+def _examples() -> list[Example]:
+    return from_snippets(of_split(load_snippets(), Split.TEST))
+
+
+def _prove(adapter: Path, onnx: Path, subject: Subject, say: Say) -> Proof:
+    """The reference is the adapter as it was trained, not merged: merging is part of what is held to parity."""
+    return prove(OnnxModel(onnx), TorchModel(_load(adapter)), subject, say)
+
+
+def _load(adapter: Path) -> SentimentModel:
+    with quiet_libraries():
+        return load_model(adapter, load_encoder(fetch_encoder()))
