@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +20,10 @@ TITLES = {
 
 
 def model_card(recipe: Recipe, measured: Mapping[str, Any]) -> str:
-    """Return the card in Markdown; `measured` is the content of the adapter's `metrics.json`."""
+    """Return the card in Markdown; `measured` is the content of the adapter's `metrics.json`.
+
+    Its optional `notes` are paragraphs by a person on how this very adapter came to be; `tidings train` writes none.
+    """
     sections = (
         _head(measured),
         _figures(measured["test"]["parts"]),
@@ -28,6 +31,7 @@ def model_card(recipe: Recipe, measured: Mapping[str, Any]) -> str:
         _weaknesses(measured["test"]["parts"]),
         _data(measured["manifest"]["counts"]),
         _recipe(recipe, measured["run"]),
+        *(f"## Notes\n\n{note}" for note in measured.get("notes", ())),
         _licence(),
     )
     return "\n\n".join(sections) + "\n"
@@ -90,18 +94,24 @@ def _weaknesses(parts: Mapping[str, Any]) -> str:
     source = min(sources, key=lambda name: sources[name]["model"]["macro_f1"])
     labels = sources[source]["model"]["per_class"]
     label = min(labels, key=lambda name: labels[name]["f1"])
+    wrong, opposite = _errors(parts["overall"]["model"]["confusion"])
     return (
         "## What it is bad at\n\n"
         f"- {TITLES.get(source, source)}: macro-F1 {sources[source]['model']['macro_f1']:.3f}, the lowest of the sources; "
         f"of their {labels[label]['support']:,} {label} texts it finds {labels[label]['recall']:.0%}.\n"
-        f"- The border of neutral: a mean rating of {THRESHOLD - 0.1:.1f} is neutral and one of {THRESHOLD:.1f} is positive, "
-        "though raters do not agree that finely. Most errors are next to a border; the probabilities say so.\n"
-        "- It judges how a sentence sounds, not towards whom: praise of one company in a complaint about another is mixed.\n"
-        "- Sarcasm, quotations, other languages than English, emoji (the vocabulary has few), and texts of many sentences: "
-        "it was trained on single sentences and short messages, mostly from before 2014.\n"
+        f"- Of its {wrong:,} errors on the test split, {opposite:,} take negative for positive or the reverse; the others are "
+        f"at the border of neutral, where {THRESHOLD - 0.1:.1f} is neutral and {THRESHOLD:.1f} is not.\n"
+        "- It judges how a text sounds, not towards whom.\n"
+        "- Not measured, and not to be expected of this training data: sarcasm, languages other than English, emoji, news "
+        "reports (the editorials are opinion), and texts of more than a few sentences.\n"
         "- The film snippets carry no review or film number, so sentences of one review may stand on both sides of the "
         "split; identical texts do not."
     )
+
+
+def _errors(confusion: Sequence[Sequence[int]]) -> tuple[int, int]:
+    wrong = sum(count for true, row in enumerate(confusion) for said, count in enumerate(row) if true != said)
+    return wrong, confusion[0][2] + confusion[2][0]
 
 
 def _data(counts: Mapping[str, Any]) -> str:

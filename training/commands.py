@@ -60,8 +60,8 @@ def register(app: typer.Typer) -> None:
 def train(out: Out = None, epochs: Epochs = 4.0, seed: Seed = 7, learning_rate: LearningRate = 5e-4) -> None:
     """Fine-tune a sentiment adapter on the ICWSM-2014 snippets.
 
-    Fetches the data and the encoder the first time. Takes about twenty minutes on two cores, and no more than the
-    adapter is kept: Ctrl-C leaves nothing half-written. To serve the result: `tidings export --adapter OUT`.
+    Fetches the data and the encoder the first time. Takes about half an hour on two cores. Only a finished adapter is
+    kept: Ctrl-C leaves nothing half-written. To serve the result: `tidings export --adapter OUT`.
 
     For example:
 
