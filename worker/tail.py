@@ -36,7 +36,15 @@ def tail(kafka: KafkaSettings, stream: str, following: Following, console: Conso
     show = _as_json if following.as_json else _SHOW[stream]
     with closing(PlainReader(kafka, [topic], from_beginning=following.from_beginning)) as reader:
         for record in islice(_records(reader), following.count):
-            console.print(show(record), soft_wrap=True)
+            console.print(_harmless(show(record)), soft_wrap=True)
+
+
+def _harmless(text: Text) -> Text:
+    """Show control characters for what they are: what producers send may not steer the terminal."""
+    plain = text.plain
+    for at in [at for at, char in enumerate(plain) if not char.isprintable() and char != "\n"][::-1]:
+        text = Text.assemble(text[:at], repr(plain[at])[1:-1], text[at + 1 :])
+    return text
 
 
 def _records(reader: PlainReader) -> Iterator[Record]:
@@ -49,7 +57,7 @@ def _as_json(record: Record) -> Text:
     about = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "key": _readable(record.key)}
     try:
         body = msgspec.Raw(msgspec.json.encode(msgspec.json.decode(record.value or b"null")))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = msgspec.Raw(msgspec.json.encode(_readable(record.value)))
     return Text(msgspec.json.encode({**about, "headers": headers, "value": body}).decode())
 
