@@ -69,6 +69,8 @@ class KafkaSource:
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         """See `ports.Source`."""
+        if not partitions:
+            return {}
         with translated("reading committed offsets"):
             answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=TIMEOUT_S)
             return {_partition(a): _checked(a).offset if a.offset >= 0 else None for a in answers}
