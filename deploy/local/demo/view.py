@@ -23,6 +23,7 @@ TALL = 44
 _BARS = "▁▂▃▄▅▆▇█"
 _BAD_SHARE = 0.5
 _UNEASY_SHARE = 0.4
+_FEW = 10
 _EVENTS_SHOWN = 2
 _SAMPLES_SHOWN = 3
 _LETTERS_SHOWN = 7
@@ -88,13 +89,16 @@ def _keys(stage: Stage) -> RenderableType:
 
 
 def _share(tally: Tally) -> Text:
-    return Text("-", style="dim") if tally.share is None else Text(f"{tally.share:.0%}", style=_style(tally.share))
+    return Text("-", style="dim") if tally.share is None else Text(f"{tally.share:.0%}", style=_style(tally))
 
 
-def _style(share: float) -> str:
-    if share >= _BAD_SHARE:
+def _style(tally: Tally) -> str:
+    """A colour, or grey where there are too few messages to say anything."""
+    if tally.messages < _FEW:
+        return "dim"
+    if tally.negatives >= _BAD_SHARE * tally.messages:
         return "red"
-    return "yellow" if share >= _UNEASY_SHARE else "green"
+    return "yellow" if tally.negatives >= _UNEASY_SHARE * tally.messages else "green"
 
 
 def spark(tallies: Iterable[Tally]) -> Text:
@@ -104,7 +108,7 @@ def spark(tallies: Iterable[Tally]) -> Text:
         if tally.share is None:
             text.append("·", style="dim")
         else:
-            text.append(_BARS[min(int(tally.share * len(_BARS)), len(_BARS) - 1)], style=_style(tally.share))
+            text.append(_BARS[min(int(tally.share * len(_BARS)), len(_BARS) - 1)], style=_style(tally))
     return text
 
 
@@ -145,8 +149,8 @@ def _foot(stage: Stage) -> RenderableType:
     table = Table.grid(expand=True, padding=(0, 2))
     table.add_column(ratio=6)
     table.add_column(ratio=5)
-    letters = [Text.assemble(("dead letter  ", "dim"), line) for line in stage.letters[-_LETTERS_SHOWN:]]
-    table.add_row(Group(*map(_part, stage.parts)), Group(*letters))
+    letters = map(Text, stage.letters[-_LETTERS_SHOWN:])
+    table.add_row(Group(*map(_part, stage.parts)), Group(Text("dead letters, and the worker's reason", style="dim"), *letters))
     return Panel(table, subtitle=_ORDER_NOTE, subtitle_align="left", width=WIDTH, box=box.ROUNDED)
 
 
