@@ -1,0 +1,140 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker import app, check, cli
+from worker.adapters.kafka.admin import ClusterReport, TopicReport, TopicSpec
+from worker.errors import RetryableError
+from worker.settings import KafkaSettings, Settings
+from worker.testing.model import INFO, FakeModel, contract
+
+SPEC = TopicSpec("news", reads=True, writes=False, config={})
+
+
+class Store:
+    """Redis of some version, or none."""
+
+    def __init__(self, version: str | None) -> None:
+        self._version = version
+
+    def version(self) -> str:
+        """Say it."""
+        if self._version is None:
+            raise RetryableError("nobody there")
+        return self._version
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+@pytest.fixture(autouse=True)
+def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything as it should be."""
+    monkeypatch.chdir(tmp_path)
+    deploy = Path(app.__file__).parents[1] / "deploy" / "compose"
+    for name in ("watchlist.yaml", "rules.yaml"):
+        Path(name).write_bytes((deploy / name).read_bytes())
+    kafka(monkeypatch, TopicReport(SPEC, 3))
+    monkeypatch.setattr(app, "connect_store", lambda _settings: Store("7.2.4"))
+    monkeypatch.setattr(app, "load_contract", lambda _settings: contract())
+    monkeypatch.setattr(app, "load_tokenizer", lambda *_: None)
+    monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel())
+
+
+def kafka(monkeypatch: pytest.MonkeyPatch, *topics: TopicReport) -> None:
+    """A Kafka with these topics."""
+    monkeypatch.setattr(check, "inspect", lambda _settings: ClusterReport(1, topics))
+
+
+def failed() -> dict[str, tuple[str, str]]:
+    """What is wrong, by name: what it says and what to do."""
+    return {f.name: (f.detail, f.remedy) for f in check.findings(Settings()) if not f.ok}
+
+
+def test_when_all_is_well_everything_was_looked_at() -> None:
+    """Each part has a finding that says what was found."""
+    found = {finding.name: finding for finding in check.findings(Settings())}
+    assert list(found) == ["watchlist", "rules", "kafka", "topic news", "redis", "model contract", "model"]
+    assert all(finding.ok and finding.detail for finding in found.values())
+    assert "3 partitions, to read" in found["topic news"].detail
+    assert "shape (1, 3)" in found["model"].detail
+
+
+@pytest.mark.parametrize("name", ["watchlist", "rules"])
+def test_a_missing_file_is_found(name: str) -> None:
+    """With where to take one from, and the rest is looked at all the same."""
+    Path(f"{name}.yaml").unlink()
+    ((found, (detail, remedy)),) = failed().items()
+    assert (found, f"deploy/compose/{name}.yaml" in remedy) == (name, True)
+    assert f"{name}.yaml" in detail
+
+
+def test_a_kafka_that_is_away_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said of its topics; Redis and the model are looked at all the same."""
+
+    def away(_settings: KafkaSettings) -> ClusterReport:
+        raise RetryableError("asking the brokers failed")
+
+    monkeypatch.setattr(check, "inspect", away)
+    assert failed().keys() == {"kafka"}
+    assert "TIDINGS_KAFKA__BOOTSTRAP_SERVERS" in failed()["kafka"][1]
+
+
+@pytest.mark.parametrize(
+    ("topic", "detail", "remedy"),
+    [
+        (TopicReport(SPEC, 0), "does not exist", "--create-topics"),
+        (TopicReport(SPEC, 3, ("read",)), "not allowed to read", "grant"),
+        (TopicReport(SPEC, 0, ("describe",)), "not allowed to describe", "grant"),
+    ],
+)
+def test_topics(monkeypatch: pytest.MonkeyPatch, topic: TopicReport, detail: str, remedy: str) -> None:
+    """Missing and forbidden are told apart, each with what to do."""
+    kafka(monkeypatch, topic)
+    assert detail in failed()["topic news"][0]
+    assert remedy in failed()["topic news"][1]
+
+
+@pytest.mark.parametrize(("version", "detail"), [(None, "nobody there"), ("5.0.14", "5.0.14"), ("6.0.1", "6.0.1")])
+def test_redis(monkeypatch: pytest.MonkeyPatch, version: str | None, detail: str) -> None:
+    """Away, or too old."""
+    monkeypatch.setattr(app, "connect_store", lambda _settings: Store(version))
+    assert detail in failed()["redis"][0]
+
+
+def test_a_model_that_is_not_the_contracts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences are named, and nothing is sent to it."""
+    model = FakeModel(info=type(INFO)(**{**{n: getattr(INFO, n) for n in INFO.__struct_fields__}, "versions": ("9",)}))
+    monkeypatch.setattr(app, "connect_model", lambda *_: model)
+    assert "version 9" in failed()["model"][0]
+    assert model.shapes == []
+
+
+def test_a_model_that_does_not_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be loaded and fail all the same."""
+    monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel(failure=lambda *_: RetryableError("out of memory")))
+    assert failed()["model"][0] == "out of memory"
+    assert "TIDINGS_TRITON__URL" in failed()["model"][1]
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("check", "--json")])
+@pytest.mark.parametrize("well", [True, False])
+def test_the_command_shows_findings_and_exits_by_them(
+    arguments: tuple[str, ...],
+    well: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """0 when all is well, else 1, with the remedy; a line or a JSON object each."""
+    if not well:
+        kafka(monkeypatch, TopicReport(SPEC, 0))
+    monkeypatch.setattr(sys, "argv", ["tidings", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    out = capsys.readouterr().out
+    assert left.value.code == (0 if well else 1)
+    assert ("tidings check --create-topics" in out) != well
+    if "--json" in arguments:
+        assert [json.loads(line)["ok"] for line in out.splitlines()].count(False) == (not well)
