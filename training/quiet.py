@@ -13,8 +13,11 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "onnxscript", "onnx_
 
 
 @contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Silence warnings raised in torch, transformers, peft and onnxscript, and progress bars over loading weights."""
+def quiet_libraries(*, bars: bool = False) -> Iterator[None]:
+    """Silence warnings raised in torch, transformers, peft and onnxscript.
+
+    transformers' progress bars, over loading weights and over training, are shown only if `bars`.
+    """
     verbosity = transformers_logging.get_verbosity()
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
@@ -22,7 +25,8 @@ def quiet_libraries() -> Iterator[None]:
         for library in LIBRARIES:
             warnings.filterwarnings("ignore", module=rf"{library}(\..*)?$")
         transformers_logging.set_verbosity(logging.ERROR)
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        if not bars:
+            transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         exporter.setLevel(logging.ERROR)
         try:
             yield

@@ -19,9 +19,11 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 
 def sources_table(evaluation: Evaluation) -> Table:
-    """Return macro-F1 with its interval, VADER's and the lead, overall and per source."""
-    table = Table(title=f"{evaluation.model} on {evaluation.data}: macro-F1 with 95 % intervals")
-    table.add_column("source")
+    """Return macro-F1 with its interval below it, VADER's and the lead, overall and per source; it fits 80 columns."""
+    table = Table(
+        title=f"{evaluation.model} on {evaluation.data}: macro-F1 with 95 % intervals", show_lines=True, padding=(0, 0)
+    )
+    table.add_column("source", no_wrap=True)
     for column in ("rows", "macro-F1", "VADER", "lead", "accuracy", "ECE"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, part in evaluation.parts.items():
@@ -33,7 +35,7 @@ def labels_table(part: Comparison) -> Table:
     """Return precision, recall, F1 and the confusion matrix, one row a true label."""
     table = Table(title="By label, over all texts")
     table.add_column("label")
-    for column in ("precision", "recall", "F1", "rows", *(f"said {label}" for label in LABELS)):
+    for column in ("precision", "recall", "F1", "rows", *(f"said\n{label}" for label in LABELS)):
         table.add_column(column, justify="right")
     for label, said in zip(LABELS, part.model.confusion, strict=True):
         table.add_row(label, *_scores(part.model.per_class, label), *(f"{count:,}" for count in said))
@@ -58,4 +60,4 @@ def _scores(scores: Mapping[str, ClassScores], label: str) -> tuple[str, ...]:
 
 
 def _with_interval(value: float, ci95: Interval) -> str:
-    return f"{value:.3f} [{ci95.low:.3f}, {ci95.high:.3f}]"
+    return f"{value:.3f}\n{ci95.low:.3f}..{ci95.high:.3f}"

@@ -38,9 +38,10 @@ def train(recipe: Recipe, out: Path, say: Say = silent) -> Evaluation:
     snippets, encoder = load_snippets(), fetch_encoder()
     with atomic_folder(out) as folder:
         with quiet_libraries():
-            say(f"Training on {len(of_split(snippets, Split.TRAIN)):,} snippets")
             base = load_encoder(encoder, recipe.encoder_dropout)
-            parts = of_split(snippets, Split.TRAIN), of_split(snippets, Split.VALIDATION)
+        parts = of_split(snippets, Split.TRAIN), of_split(snippets, Split.VALIDATION)
+        say(f"Training on {len(parts[0]):,} snippets")
+        with quiet_libraries(bars=True):
             model, run = finetune(recipe, base, tokenizer_of_encoder(), *parts)
         save_adapter(model, recipe, folder)
         return finish(folder, snippets, run, say)

@@ -46,3 +46,10 @@ def test_the_card_follows_the_figures(recipe: Recipe, measured: dict) -> None:
     for name, part in measured["test"]["parts"].items():
         part["model"]["macro_f1"] = 0.1 if name == "tweets" else 0.9
     assert "- Tweets: macro-F1 0.100" in model_card(recipe, measured)
+
+
+def test_notes_of_a_person_come_last_but_the_licence(recipe: Recipe, measured: dict) -> None:
+    """How an adapter came to be, where its figures alone would not say; none is made up."""
+    card = model_card(recipe, {**measured, "notes": ["Tried twice."]})
+    assert card.index("## Recipe") < card.index("Tried twice.") < card.index("## Licence")
+    assert "## Notes" not in model_card(recipe, {**measured, "notes": []})
