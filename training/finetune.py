@@ -124,6 +124,7 @@ def _arguments(recipe: Recipe, folder: str) -> TrainingArguments:
         label_names=["labels"],
         remove_unused_columns=False,
         report_to=[],
+        disable_tqdm=False,
         logging_steps=100,
         dataloader_pin_memory=False,
     )

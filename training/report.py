@@ -20,9 +20,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 def sources_table(evaluation: Evaluation) -> Table:
     """Return macro-F1 with its interval below it, VADER's and the lead, overall and per source; it fits 80 columns."""
-    table = Table(
-        title=f"{evaluation.model} on {evaluation.data}: macro-F1 with 95 % intervals", show_lines=True, padding=(0, 0)
-    )
+    table = Table(title=f"{evaluation.model} on {evaluation.data}: macro-F1 with 95 % intervals", show_lines=True, padding=0)
     table.add_column("source", no_wrap=True)
     for column in ("rows", "macro-F1", "VADER", "lead", "accuracy", "ECE"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -33,7 +31,7 @@ def sources_table(evaluation: Evaluation) -> Table:
 
 def labels_table(part: Comparison) -> Table:
     """Return precision, recall, F1 and the confusion matrix, one row a true label."""
-    table = Table(title="By label, over all texts")
+    table = Table(title="By label, over all texts", padding=0)
     table.add_column("label")
     for column in ("precision", "recall", "F1", "rows", *(f"said\n{label}" for label in LABELS)):
         table.add_column(column, justify="right")
