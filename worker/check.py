@@ -1,5 +1,6 @@
 """Look at everything a worker needs, and say of each fault what to do about it."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -8,12 +9,15 @@ import numpy as np
 
 from worker import app
 from worker.adapters.kafka import ClusterReport, inspect
-from worker.errors import TidingsError
+from worker.errors import RetryableError, TidingsError
 from worker.ports import Model, TokenBatch
 from worker.score.contract import Contract, mismatches
 from worker.settings import Settings
 
 _READABLE_REDIS = (6, 2)
+_PROBE_TIMEOUT_S = 60.0
+_HEADER_ROOM = 4_096
+"""What a dead letter has in headers of ours, at most."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -66,6 +70,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("kafka", True, f"{report.brokers} brokers at {servers}")
     yield from _topics(report)
+    yield from _dead_letter_room(report, settings.kafka.topics.dead_letters)
 
 
 def _topics(report: ClusterReport) -> Iterator[Finding]:
@@ -81,13 +86,27 @@ def _topics(report: ClusterReport) -> Iterator[Finding]:
             yield Finding(name, True, f"{topic.partitions} partitions, to {' and '.join(operations)}")
 
 
+def _dead_letter_room(report: ClusterReport, name: str) -> Iterator[Finding]:
+    """Whatever the input topics take must fit the dead letters, or one record too large for them would stop its partition."""
+    room = next((topic.max_message_bytes for topic in report.topics if topic.spec.name == name), None)
+    largest = max((topic.max_message_bytes or 0 for topic in report.topics if topic.spec.is_input), default=0)
+    if room is not None and room < largest + _HEADER_ROOM:
+        detail = f"max.message.bytes is {room}, the input topics take records of {largest}"
+        yield Finding(f"topic {name}", False, detail, f"set max.message.bytes of {name} to {largest + _HEADER_ROOM} or more")
+
+
 def _redis(settings: Settings) -> Iterator[Finding]:
     start = "start Redis (`tidings up` on one machine), or set TIDINGS_REDIS__URL; look at its user, password and TLS"
     with closing(app.connect_store(settings)) as store:
         finding = _attempt("redis", lambda: f"version {store.version()}", start)
-        if finding.ok and tuple(map(int, store.version().split(".")[:2])) < _READABLE_REDIS:
+        if finding.ok and _release(finding.detail) < _READABLE_REDIS:
             finding = Finding("redis", False, finding.detail, "use Redis 6.2 or later, or Valkey")
         yield finding
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return major and minor number of a text such as `version 7.4-rc1`."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
@@ -117,5 +136,8 @@ def _served_model(settings: Settings, contract: Contract) -> Finding:
 
 def _probe(model: Model) -> str:
     batch = TokenBatch(np.full((1, 16), 101, dtype=np.int64), np.ones((1, 16), dtype=np.int64))
-    logits = model.submit(batch).result(timeout=60)
+    try:
+        logits = model.submit(batch).result(_PROBE_TIMEOUT_S)
+    except TimeoutError as error:
+        raise RetryableError(f"the model took a request and did not answer within {_PROBE_TIMEOUT_S:.0f} s") from error
     return f"answers with logits of shape {logits.shape}"

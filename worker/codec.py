@@ -19,13 +19,21 @@ MAX_EVENT_TIME_MS = 253_402_300_799_999
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Entity = Annotated[str, Meta(max_length=256, pattern=r"\S")]
 Line = Annotated[str, Meta(max_length=2_048)]
 
 
 class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
     """What a producer sends: a JSON object. Unknown fields are let through to the prediction untouched."""
 
-    text: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description="The text to score, at most 8,192 characters.")]
+    text: Annotated[
+        str,
+        Meta(
+            max_length=MAX_TEXT_CHARS,
+            description="The text to score, 1 to 8,192 characters, not white space alone.",
+            extra_json_schema={"minLength": 1, "pattern": r"\S"},
+        ),
+    ]
     id: Annotated[Name | None, Meta(description="Unique; by default <topic>-<partition>-<offset>.")] = None
     kind: Annotated[Kind | None, Meta(description="By default as configured for the topic.")] = None
     title: Line | None = None
@@ -37,7 +45,7 @@ class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
         Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)] | datetime | None,
         Meta(description="RFC 3339 (UTC if it has no offset) or epoch milliseconds; by default Kafka's timestamp."),
     ] = None
-    entities: Annotated[list[Name], Meta(max_length=64, description="Entities the producer already knows of.")] = []
+    entities: Annotated[list[Entity], Meta(max_length=64, description="Entities the producer already knows of.")] = []
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):

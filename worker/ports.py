@@ -16,7 +16,10 @@ from worker.messages import AlertEvent, OutRecord, Record, TopicPartition
 
 
 class RebalanceListener(Protocol):
-    """Told of changes to a consumer's partitions, from within `Source.poll` or `Source.close`, on the same thread."""
+    """Told of changes to a consumer's partitions, from within `Source.poll` or `Source.close`, on the same thread.
+
+    Raises nothing but FatalError: a real consumer drops the records of a poll whose callback raised, and reads on behind them.
+    """
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Answer with the offset to start from for each partition that should not start at the group's committed offset."""

@@ -84,11 +84,6 @@ class Batcher(Generic[T]):
         queue = self._queues[bucket]
         return Batch(bucket, tuple(queue.popleft() for _ in range(min(len(queue), self._limits.texts(bucket)))))
 
-    def next_deadline_ms(self) -> float | None:
-        """When the next batch is due by its age, None while nothing waits."""
-        oldest = [queue[0].arrived_ms for queue in self._queues.values() if queue]
-        return min(oldest) + self._limits.deadline_ms if oldest else None
-
     def clear(self) -> None:
         """Drop everything."""
         for queue in self._queues.values():

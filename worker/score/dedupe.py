@@ -36,7 +36,7 @@ class DuplicateIndex:
 
         White space is folded first, as the tokenizer does.
         """
-        digest = hashlib.blake2b(" ".join(message.content.split()).encode(), digest_size=16).digest()
+        digest = _digest(message)
         known = self._known.get(digest)
         if known is None:
             known = self._known[digest] = Known(message.id, message.origin)
@@ -44,3 +44,11 @@ class DuplicateIndex:
                 self._known.popitem(last=False)
         self._known.move_to_end(digest)
         return known
+
+    def forget(self, message: Message) -> None:
+        """Forget the message's text: there is no prediction that a repeat of it could point to."""
+        self._known.pop(_digest(message), None)
+
+
+def _digest(message: Message) -> bytes:
+    return hashlib.blake2b(" ".join(message.content.split()).encode(), digest_size=16).digest()

@@ -219,6 +219,7 @@ class ScoreRole:
                 text.item.known.sentiment = sentiment = next(sentiments)
                 self._finish(text.item, sentiment)
             else:
+                self._stages.duplicates.forget(text.item.message)
                 self._refuse(text.item.record, DecodeError("model_output_invalid", "the model's logits are not finite"))
 
     def _finish(self, item: _Item, sentiment: Sentiment) -> None:

@@ -104,6 +104,31 @@ def test_redis(monkeypatch: pytest.MonkeyPatch, version: str | None, detail: str
     assert detail in failed()["redis"][0]
 
 
+def test_a_release_candidate_of_redis_is_new_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions are not always three numbers."""
+    monkeypatch.setattr(app, "connect_store", lambda _settings: Store("8.0-rc1"))
+    assert failed() == {}
+
+
+@pytest.mark.parametrize(("room", "fits"), [(1_004_096, True), (1_004_095, False), (None, True)])
+def test_dead_letters_must_hold_whatever_the_inputs_take(monkeypatch: pytest.MonkeyPatch, room: int | None, fits: bool) -> None:
+    """One record too large for them, and its partition would never get past it."""
+    letters = TopicSpec("sentiment.dead-letters", reads=False, writes=True, config={})
+    kafka(monkeypatch, TopicReport(SPEC, 3, (), 1_000_000), TopicReport(letters, 3, (), room))
+    assert (failed() == {}) is fits
+    if not fits:
+        detail, remedy = failed()["topic sentiment.dead-letters"]
+        assert "max.message.bytes is 1004095" in detail
+        assert "1004096 or more" in remedy
+
+
+def test_a_model_that_keeps_a_request_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts and never answers: that is said after a while, and not waited for."""
+    monkeypatch.setattr(check, "_PROBE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel(manual=True))
+    assert "did not answer within" in failed()["model"][0]
+
+
 def test_a_model_that_is_not_the_contracts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences are named, and nothing is sent to it."""
     model = FakeModel(info=type(INFO)(**{**{n: getattr(INFO, n) for n in INFO.__struct_fields__}, "versions": ("9",)}))

@@ -125,6 +125,7 @@ def published(message: Message) -> Prediction:
         pytest.param(body(lang=""), "invalid_field", id="empty lang"),
         pytest.param(body(entities="Acme"), "invalid_field", id="entities a string"),
         pytest.param(body(entities=["Acme", ""]), "invalid_field", id="empty entity"),
+        pytest.param(body(entities=["Acme", " \u3000"]), "invalid_field", id="blank entity"),
         pytest.param(body(entities=["Acme"] * 65), "invalid_field", id="65 entities"),
         pytest.param(body(published_at=-1), "invalid_field", id="before 1970"),
         pytest.param(body(published_at="1969-12-31T23:59:59.999Z"), "invalid_field", id="one millisecond before 1970"),

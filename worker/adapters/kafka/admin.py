@@ -6,8 +6,10 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclOperation
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
+from msgspec.structs import replace
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
 from worker.settings import KafkaSettings
@@ -23,6 +25,11 @@ class TopicSpec(msgspec.Struct, frozen=True):
     writes: bool
     config: dict[str, str]
 
+    @property
+    def is_input(self) -> bool:
+        """Whether producers outside write it: then its records may be anything."""
+        return self.reads and not self.writes
+
 
 class TopicReport(msgspec.Struct, frozen=True):
     """A topic as it is. `partitions` 0 means that it does not exist; `denied` names the operations we may not do."""
@@ -30,6 +37,8 @@ class TopicReport(msgspec.Struct, frozen=True):
     spec: TopicSpec
     partitions: int
     denied: tuple[str, ...] = ()
+    max_message_bytes: int | None = None
+    """None where the broker does not let us see it."""
 
 
 class ClusterReport(msgspec.Struct, frozen=True):
@@ -103,12 +112,26 @@ def inspect(settings: KafkaSettings) -> ClusterReport:
         brokers = len(admin.list_topics(timeout=TIMEOUT_S / 3).brokers)
         names = TopicCollection([spec.name for spec in plan])
         answers = admin.describe_topics(names, include_authorized_operations=True, request_timeout=TIMEOUT_S)
-        return ClusterReport(brokers, tuple(_report(spec, answers[spec.name]) for spec in plan))
+        reports = [_report(spec, answers[spec.name]) for spec in plan]
+        return ClusterReport(brokers, tuple(_with_size(admin, report) for report in reports))
 
 
 def _admin(settings: KafkaSettings) -> AdminClient:
     with configuring():
         return AdminClient(client_config(settings))
+
+
+def _with_size(admin: AdminClient, report: TopicReport) -> TopicReport:
+    if report.partitions == 0:
+        return report
+    topic = ConfigResource(ConfigResource.Type.TOPIC, report.spec.name)
+    try:
+        config = admin.describe_configs([topic], request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return report
+        raise
+    return replace(report, max_message_bytes=int(config["max.message.bytes"].value))
 
 
 def _report(spec: TopicSpec, answer: "Future[TopicDescription]") -> TopicReport:

@@ -92,3 +92,5 @@ def translated(doing: str) -> Iterator[None]:
         cause: KafkaError = error.args[0]
         kind = FatalError if cause.fatal() else RetryableError
         raise kind(f"{doing} failed: {cause.str()}") from error
+    except TimeoutError as error:
+        raise RetryableError(f"{doing} failed: no answer within {TIMEOUT_S:.0f} s") from error

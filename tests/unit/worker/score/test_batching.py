@@ -60,7 +60,6 @@ def test_a_full_bucket_leaves_at_once_and_the_rest_waits() -> None:
 def test_the_oldest_text_sets_the_deadline(now_ms: float, leaves: bool) -> None:
     """A batch leaves when its oldest has waited as long as allowed, the young ones with it."""
     batcher = filled([text(3, 10, 1), text(3, 55, 2)])
-    assert batcher.next_deadline_ms() == 60
     assert items(batcher.take(now_ms)) == ([1, 2] if leaves else [])
 
 
@@ -78,10 +77,10 @@ def test_of_the_batches_due_the_oldest_leaves_first() -> None:
 
 
 def test_nothing_waits_in_an_empty_batcher() -> None:
-    """No batch, no deadline; clearing makes it empty."""
+    """No batch leaves; clearing makes it empty."""
     batcher = filled([text(3), text(9)])
     batcher.clear()
-    assert (len(batcher), batcher.take(9_999, idle=True), batcher.next_deadline_ms()) == (0, None, None)
+    assert (len(batcher), batcher.take(9_999, idle=True)) == (0, None)
 
 
 limits = st.builds(
@@ -98,14 +97,16 @@ def test_nothing_is_lost_or_doubled_whatever_arrives(limits: BatchLimits, data: 
     """Every text leaves once, in the order of arrival within its bucket, in a batch within the limits, by its deadline."""
     lengths = data.draw(st.lists(st.integers(0, limits.buckets[-1]), max_size=60))
     batcher: Batcher[int] = Batcher(limits)
-    now_ms, taken = 0.0, []
+    now_ms, arrived_ms, taken = 0.0, [], []
     for item, length in enumerate(lengths):
+        arrived_ms.append(now_ms)
         batcher.add(text(length, now_ms, item))
         now_ms += data.draw(st.floats(0, 30))
         idle = data.draw(st.booleans())
         while (batch := batcher.take(now_ms, idle=idle)) is not None:
             taken.append(batch)
-        assert (batcher.next_deadline_ms() or 1e9) > now_ms
+        waiting = set(range(item + 1)) - {gone for batch in taken for gone in items(batch)}
+        assert all(now_ms - arrived_ms[one] < limits.deadline_ms for one in waiting)
         assert not (idle and len(batcher))
     while (batch := batcher.take(now_ms, idle=True)) is not None:
         taken.append(batch)

@@ -30,6 +30,15 @@ def test_a_record_that_is_read_again_is_no_duplicate_of_itself() -> None:
         assert index.look_up(first).duplicate_of(first) is None
 
 
+def test_a_text_without_a_prediction_is_forgotten() -> None:
+    """A repeat of it is a first again: nothing may point to an id that has no prediction."""
+    index = DuplicateIndex(10)
+    first, second = message("bad", offset=0), message("bad", offset=1)
+    index.look_up(first)
+    index.forget(first)
+    assert index.look_up(second).duplicate_of(second) is None
+
+
 def test_the_same_id_at_another_place_is_a_duplicate() -> None:
     """A producer that sent twice made two records; the place in Kafka tells them apart, not the id."""
     index = DuplicateIndex(10)
