@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from threading import Event
 
 import msgspec
@@ -109,7 +110,7 @@ class ScoreRole:
         self._paused = self._pause_again = False
         self._committed_at = self._reported_at = monotonic()
         self._aborts_in_a_row = 0
-        self.counts = ScoreCounts()
+        self.counts, self._reported = ScoreCounts(), ScoreCounts()
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set, then finish and publish what is in hand.
@@ -286,7 +287,8 @@ class ScoreRole:
         log.info("score role drained", left=len(self._progress), **msgspec.to_builtins(self.counts))
 
     def _report(self) -> None:
+        """Log the counts now and then, while there is something to count."""
         now = self._monotonic()
-        if now - self._reported_at >= _REPORT_EVERY_S:
-            self._reported_at = now
+        if now - self._reported_at >= _REPORT_EVERY_S and self.counts != self._reported:
+            self._reported_at, self._reported = now, copy(self.counts)
             log.info("scored so far", in_hand=len(self._progress), **msgspec.to_builtins(self.counts))
