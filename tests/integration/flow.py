@@ -79,7 +79,7 @@ class Flow:
         client = redis.Redis.from_url(self.settings.redis.url.get_secret_value())
         with closing(client):
             streams = list(client.scan_iter(f"{self.settings.redis.prefix}:*:alerts"))
-            entries = [fields for stream in streams for _, fields in client.xrange(stream)]
+            entries: list[Any] = [fields for stream in streams for _, fields in client.xrange(stream) or []]
         return sorted((decode_alert_event(fields[b"event"]) for fields in entries), key=lambda event: event.at_ms)
 
     @contextmanager

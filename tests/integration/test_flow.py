@@ -114,8 +114,8 @@ def test_bad_input_by_hand(flow: Flow) -> None:
     assert predictions["one-letter"]["entities"] == ["x"]
     assert predictions["inside-a-word"]["entities"] == []
     assert len(letters) == len(bad) + 1
-    reasons = {dict(letter.headers)["tidings.reason"].decode(): letter.value for letter in letters if letter.key == b"k"}
-    assert reasons == bad, "each with its reason, byte for byte"
+    reasons = {dict(letter.headers)["tidings.reason"]: letter.value for letter in letters if letter.key == b"k"}
+    assert reasons == {reason.encode(): body for reason, body in bad.items()}, "each with its reason, byte for byte"
     assert [letter.value for letter in letters if letter.key is None] == [None]
 
 

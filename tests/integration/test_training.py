@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def _committed(name: str) -> str:
     return done.stdout if done.returncode == 0 else (repository_dir() / "sentiment" / name).read_text("utf-8")
 
 
-def _without_figures(contract: dict) -> dict:
+def _without_figures(contract: dict[str, Any]) -> dict[str, Any]:
     model = {key: value for key, value in contract["model"].items() if key != "onnx_sha256"}
     kept = {key: value for key, value in contract.items() if key not in {"metrics", "parity"}}
     return {**kept, "model": model, "gates": sorted(contract["parity"])}

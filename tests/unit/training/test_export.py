@@ -3,7 +3,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
 import training.build
 from tests.unit.training.builders import tiny_adapter, tiny_world

@@ -1,4 +1,6 @@
 import hashlib
+import importlib.util
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def pip_that(monkeypatch, *, writes: str | None = "thing-1.0.whl", code: int = 0
             (Path(command[command.index("--dest") + 1]) / writes).write_bytes(CONTENT)
         return subprocess.CompletedProcess(command, code, "", says)
 
-    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     return commands
 
 
@@ -75,22 +77,22 @@ def test_pip_that_does_not_answer_is_given_up(tmp_path, monkeypatch) -> None:
     def run(command: list[str], **_: object) -> None:
         raise subprocess.TimeoutExpired(command, 1)
 
-    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(TrainingError, match="no answer"):
         fetch(artifact(), tmp_path / "thing.whl")
 
 
 def test_uv_stands_in_for_a_missing_pip(monkeypatch) -> None:
     """Environments made by uv have no pip of their own."""
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(module.shutil, "which", {"uv": "/bin/uv"}.get)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(shutil, "which", {"uv": "/bin/uv"}.get)
     assert module._pip() == ["/bin/uv", "tool", "run", "pip"]
 
 
 def test_neither_pip_nor_uv_is_named(monkeypatch) -> None:
     """The message says what to install."""
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(module.shutil, "which", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(TrainingError, match="neither pip nor uv"):
         module._pip()
 

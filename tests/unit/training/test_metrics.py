@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import sklearn.metrics
+import sklearn.metrics  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,11 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as pb
+from google.protobuf import text_format  # type: ignore[import-untyped]
+from tritonclient.grpc import model_config_pb2 as pb  # type: ignore[import-untyped]
 
-from training import files, repository
 from training.device import Device
 from training.repository import ModelFiles, ServingSpec, config_pbtxt, read_contract, write_model
 
@@ -85,7 +85,7 @@ def test_the_old_model_survives_a_write_that_fails(tmp_path, monkeypatch) -> Non
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(repository.shutil, "copyfile", full_disk)
+    monkeypatch.setattr(shutil, "copyfile", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_model(folder, model_files(tmp_path, b"newer"))
     assert contents(folder) == before
@@ -95,14 +95,14 @@ def test_the_old_model_comes_back_if_the_last_step_fails(tmp_path, monkeypatch) 
     """The old folder is already aside when the new one cannot be put in its place."""
     folder = tmp_path / "repo" / "sentiment"
     write_model(folder, model_files(tmp_path))
-    before, rename = contents(folder), files.Path.rename
+    before, rename = contents(folder), Path.rename
 
     def fails_for_new(self: Path, target: Path) -> Path:
         if self.name == "new":
             raise OSError(5, "Input/output error")
         return rename(self, target)
 
-    monkeypatch.setattr(files.Path, "rename", fails_for_new)
+    monkeypatch.setattr(Path, "rename", fails_for_new)
     with pytest.raises(OSError, match="Input/output"):
         write_model(folder, model_files(tmp_path, b"newer"))
     assert contents(folder) == before
