@@ -162,8 +162,8 @@ class RealBroker:
         self.settings = KafkaSettings(bootstrap_servers=bootstrap, session_timeout_s=6, max_poll_interval_s=10, **changes)
         self.own = uuid.uuid4().hex[:8]
         self.stack = stack
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        self._producer = ck.Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._producer = ck.Producer({"bootstrap.servers": bootstrap, "log_level": 0, "linger.ms": 0})
         self._names = 0
 
     def name(self, word: str) -> str:
