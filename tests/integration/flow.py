@@ -65,6 +65,11 @@ class Flow:
         assert sorted(ids) == sorted(set(ids)), "a prediction came twice"
         return {body["id"]: body for body in bodies}
 
+    def done(self, count: int) -> bool:
+        """Whether that many predictions are there; takes about two seconds to look."""
+        with closing(PlainReader(self.settings.kafka, [self.settings.kafka.topics.predictions], from_beginning=True)) as reader:
+            return sum(1 for _ in range(4) for _ in reader.read(0.5)) >= count
+
     def dead_letters(self, count: int) -> list[Record]:
         """Wait for `count` dead letters."""
         return self.records(self.settings.kafka.topics.dead_letters, count)
@@ -114,6 +119,16 @@ class WorkerProcess:
         """Ask it to leave, as Kubernetes does; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=PATIENCE_S)
+
+    def finished_within(self, seconds: float, done: Callable[[], bool]) -> int | None:
+        """Wait until it has ended or `done` says that its work is done; returns its exit code, None if it lives.
+
+        Fails if neither happens in time.
+        """
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and not done():
+            assert time.monotonic() < deadline, f"the worker neither went on nor ended within {seconds:.0f} s"
+        return self.process.poll()
 
     def kill(self) -> None:
         """Give it no chance to do anything."""

@@ -7,14 +7,21 @@ from typing import NoReturn
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
+from worker.adapters.kafka.bounded import BoundedCaller
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, error_logger, translated
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
 
+_SLACK_S = 15.0
+
 
 class KafkaSink:
-    """`ports.Sink` over a confluent-kafka transactional producer."""
+    """`ports.Sink` over a confluent-kafka transactional producer.
+
+    A transaction that has not come back some time after the broker has given it up ends in FatalError: the next process fences
+    it and starts from the committed offsets.
+    """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
         config = client_config(settings) | {
@@ -31,6 +38,7 @@ class KafkaSink:
             self._producer = ck.Producer(config)
         with translated("starting transactions"):
             self._producer.init_transactions(TIMEOUT_S)
+        self._caller = BoundedCaller("kafka-transactions", settings.transaction_timeout_s + _SLACK_S)
 
     def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
         """Produce and commit in one transaction.
@@ -38,6 +46,15 @@ class KafkaSink:
         1. Begin. 2. Produce every record. 3. Add the offsets, fenced by the group's generation. 4. Commit, which flushes, and
         which fails if the delivery of any record failed: the producer itself latches the first such error. On any error: abort.
         """
+        self._caller.call(lambda: self._transact(records, offsets, group))
+
+    def close(self) -> None:
+        """See `ports.Sink`. librdkafka aborts nothing by itself on destruction; `commit` leaves no transaction open."""
+        self._caller.close()
+        self._producer.purge()
+        self._producer.flush(0)
+
+    def _transact(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
         try:
             self._producer.begin_transaction()
             for record in records:
@@ -48,11 +65,6 @@ class KafkaSink:
             self._retried(lambda: self._producer.commit_transaction(TIMEOUT_S))
         except KafkaException as error:
             self._abort(error.args[0])
-
-    def close(self) -> None:
-        """See `ports.Sink`. librdkafka aborts nothing by itself on destruction; `commit` leaves no transaction open."""
-        self._producer.purge()
-        self._producer.flush(0)
 
     def _produce(self, record: OutRecord) -> None:
         timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
