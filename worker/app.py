@@ -20,7 +20,7 @@ from worker.errors import ContractError, RetryableError, SettingsError
 from worker.ports import Model
 from worker.score.batching import BatchLimits
 from worker.score.calibration import Calibration
-from worker.score.contract import Contract, mismatches, parse_contract, tokenizer_mismatches
+from worker.score.contract import Contract, mismatches, onnx_mismatches, parse_contract, tokenizer_mismatches
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
@@ -81,6 +81,17 @@ def load_tokenizer(settings: Settings, contract: Contract) -> Tokenizer:
     return Tokenizer(body, contract.max_length)
 
 
+def check_model_file(settings: Settings, contract: Contract) -> None:
+    """Hold the ONNX file beside the contract to it, where there is one to see; it is built, and may be older.
+
+    Raises:
+        ContractError: it is not the file that was exported with this contract.
+    """
+    path = _onnx_file(settings, contract)
+    if path.is_file() and (wrong := onnx_mismatches(contract, path.read_bytes())):
+        raise ContractError(f"{path.parent.parent}: {'; '.join(wrong)}")
+
+
 def connect_model(settings: Settings, contract: Contract) -> Model:
     """Open the model: on Triton, or in this process."""
     if settings.model.backend == "triton":
@@ -98,7 +109,7 @@ def connect_store(settings: Settings) -> RedisAlertStore:
         stream_max_events=redis.stream_max_events,
         timeout_s=redis.timeout_s,
     )
-    return RedisAlertStore.connect(redis.url.get_secret_value(), options)
+    return RedisAlertStore.connect(redis.url.get_secret_value(), options, cluster=redis.cluster)
 
 
 def check_model(model: Model, contract: Contract) -> None:
@@ -131,6 +142,7 @@ def work(settings: Settings, roles: Sequence[RoleName]) -> None:
 def build_score(settings: Settings, stack: ExitStack, stop: threading.Event) -> ScoreRole:
     """Build the score role. `stack` closes its parts, the source first, so that the sink can still commit as it leaves."""
     kafka, contract = settings.kafka, load_contract(settings)
+    check_model_file(settings, contract)
     stages = ScoreStages(
         matcher=Matcher(load_watchlist(settings)),
         duplicates=DuplicateIndex(settings.score.duplicate_cache),
@@ -193,8 +205,12 @@ def _in_process_model(settings: Settings, contract: Contract) -> Model:
         from worker.adapters.onnx import OnnxModel  # noqa: PLC0415 - an extra: onnxruntime is not in the worker's image
     except ModuleNotFoundError as error:
         raise SettingsError("model.backend: onnx needs the `onnx` extra: pip install 'tidings[onnx]'") from error
-    path = _model_folder(settings) / contract.model.version / "model.onnx"
+    path = _onnx_file(settings, contract)
     return OnnxModel(path, contract.model.ref, threads=settings.model.threads, output=contract.output)
+
+
+def _onnx_file(settings: Settings, contract: Contract) -> Path:
+    return _model_folder(settings) / contract.model.version / "model.onnx"
 
 
 def _model_folder(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 
 from worker import app
 from worker.adapters.kafka import ClusterReport, inspect
-from worker.errors import RetryableError, TidingsError
+from worker.errors import RetryableError, SettingsError, TidingsError
 from worker.ports import Model, TokenBatch
 from worker.score.contract import Contract, mismatches
 from worker.settings import Settings
@@ -97,11 +97,15 @@ def _dead_letter_room(report: ClusterReport, name: str) -> Iterator[Finding]:
 
 def _redis(settings: Settings) -> Iterator[Finding]:
     start = "start Redis (`tidings up` on one machine), or set TIDINGS_REDIS__URL; look at its user, password and TLS"
+    finding = _attempt("redis", lambda: _redis_version(settings), start)
+    if finding.ok and _release(finding.detail) < _READABLE_REDIS:
+        finding = Finding("redis", False, finding.detail, "use Redis 6.2 or later, or Valkey")
+    yield finding
+
+
+def _redis_version(settings: Settings) -> str:
     with closing(app.connect_store(settings)) as store:
-        finding = _attempt("redis", lambda: f"version {store.version()}", start)
-        if finding.ok and _release(finding.detail) < _READABLE_REDIS:
-            finding = Finding("redis", False, finding.detail, "use Redis 6.2 or later, or Valkey")
-        yield finding
+        return f"version {store.version()}"
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -113,6 +117,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
     try:
         contract = app.load_contract(settings)
         app.load_tokenizer(settings, contract)
+        app.check_model_file(settings, contract)
     except TidingsError as error:
         yield Finding("model contract", False, str(error), "tidings export, or point model.repository at the model repository")
         return
@@ -129,6 +134,8 @@ def _served_model(settings: Settings, contract: Contract) -> Finding:
             if wrong := mismatches(contract, model.info()):
                 return Finding("model", False, "; ".join(wrong), "serve the repository that the contract lies in, and reload")
             return Finding("model", True, f"{model.info().server}; {_probe(model)}")
+    except SettingsError as error:
+        return Finding("model", False, str(error), "set it right")
     except TidingsError as error:
         remedy = "start Triton (`tidings up` on one machine), or set TIDINGS_TRITON__URL to its gRPC host:port"
         return Finding("model", False, str(error), remedy)

@@ -27,9 +27,10 @@ def produce(kafka: KafkaSettings, plan: Plan, lines: BinaryIO) -> int:
     """Send every line that is not empty; return how many were delivered, on Ctrl-C those so far.
 
     Raises:
-        RetryableError: a record could not be delivered.
+        RetryableError: there is no such topic, or a record could not be delivered.
     """
     producer = PlainProducer(kafka)
+    producer.require(plan.topic)
     sent = 0
     try:
         for line in _paced(_shown(lines, plan), plan.rate):
@@ -60,7 +61,7 @@ def _paced(lines: Iterable[bytes], rate: float) -> Iterator[bytes]:
     """Yield the lines no faster than `rate` a second; a line that comes late is not made up for by a burst later."""
     due = time.monotonic()
     for line in lines:
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield line
         if rate > 0:
             due = max(due, time.monotonic() - 1.0) + 1.0 / rate
-            time.sleep(max(0.0, due - time.monotonic()))
-        yield line

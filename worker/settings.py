@@ -57,9 +57,9 @@ class KafkaSettings(_Section):
     """Prefix of the transactional ids; by default the host name and process id, unique per process."""
     transaction_timeout_s: Seconds = 30
     """The broker aborts a transaction that is open for longer."""
-    session_timeout_s: Seconds = 45
+    session_timeout_s: Seconds = 15
     """A member that is silent for longer loses its partitions."""
-    max_poll_interval_s: Seconds = 300
+    max_poll_interval_s: Seconds = 90
     """A member that does not poll for longer leaves the group."""
     group_protocol: Literal["classic", "consumer"] = "classic"
     """`consumer` is KIP-848, brokers from 4.0 on."""
@@ -80,6 +80,8 @@ class RedisSettings(_Section):
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """redis://, rediss:// (TLS) or unix://; may hold a password."""
+    cluster: bool = False
+    """Whether the URL names a node of a Redis Cluster."""
     prefix: str = "tidings"
     """All keys and channels begin with it."""
     state_ttl_s: Seconds = 7 * 86_400

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-Messages = Annotated[int, typer.Option(min=100, help="Texts to send; bad input comes on top.")]
+Messages = Annotated[
+    int, typer.Option(min=2_000, help="Texts to send; fewer are not enough for the alert. Bad input comes on top.")
+]
 Rate = Annotated[float, typer.Option(min=1, help="Messages a second.")]
 Seed = Annotated[int, typer.Option(help="Draws and orders the texts; the same seed gives the same run.")]
 Screenshot = Annotated[Path | None, typer.Option(help="Write a picture of the view to this file, as SVG.")]

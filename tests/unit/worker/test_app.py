@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from worker import app
-from worker.app import check_model, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
+from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
 from worker.errors import ContractError, FatalError, RetryableError, SettingsError
 from worker.settings import Settings
 from worker.testing.model import INFO, FakeModel, contract
@@ -48,6 +48,21 @@ def test_the_tokenizer_must_be_that_of_the_contract() -> None:
     promised = msgspec.structs.replace(contract().tokenizer, sha256=hashlib.sha256(b"another").hexdigest())
     with pytest.raises(ContractError, match=r"tokenizer\.json is not the file of the contract"):
         load_tokenizer(load_settings(), msgspec.structs.replace(contract(), tokenizer=promised))
+
+
+def test_a_model_file_that_is_older_than_its_contract_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is built, so a newer contract may come without it. Where it cannot be seen, Triton alone is asked."""
+    monkeypatch.setenv("TIDINGS_MODEL__REPOSITORY", str(tmp_path))
+    promised = contract()
+    settings = load_settings()
+    check_model_file(settings, promised)
+    file = tmp_path / promised.model.name / promised.model.version / "model.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"another model")
+    with pytest.raises(ContractError, match=r"model\.onnx is not the file of the contract.*export again"):
+        check_model_file(settings, promised)
+    same = msgspec.structs.replace(promised.model, onnx_sha256=hashlib.sha256(b"another model").hexdigest())
+    check_model_file(settings, msgspec.structs.replace(promised, model=same))
 
 
 def test_the_served_model_is_held_to_its_contract() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from worker import app, check, cli
 from worker.adapters.kafka.admin import ClusterReport, TopicReport, TopicSpec
-from worker.errors import RetryableError
+from worker.errors import RetryableError, SettingsError
 from worker.settings import KafkaSettings, Settings
 from worker.testing.model import INFO, FakeModel, contract
 
@@ -102,6 +102,27 @@ def test_redis(monkeypatch: pytest.MonkeyPatch, version: str | None, detail: str
     """Away, or too old."""
     monkeypatch.setattr(app, "connect_store", lambda _settings: Store(version))
     assert detail in failed()["redis"][0]
+
+
+def test_a_wrong_redis_url_is_found_and_the_rest_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot even be tried is a finding as any other."""
+
+    def wrong(_settings: Settings) -> Store:
+        raise SettingsError("redis.url: expected redis://, rediss:// or unix://")
+
+    monkeypatch.setattr(app, "connect_store", wrong)
+    assert failed()["redis"][0].startswith("redis.url")
+    assert [finding.name for finding in check.findings(Settings())][-1] == "model"
+
+
+def test_a_model_that_cannot_be_tried_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Triton helps where an extra is missing."""
+
+    def missing(*_: object) -> FakeModel:
+        raise SettingsError("model.backend: onnx needs the `onnx` extra")
+
+    monkeypatch.setattr(app, "connect_model", missing)
+    assert failed()["model"] == ("model.backend: onnx needs the `onnx` extra", "set it right")
 
 
 def test_a_release_candidate_of_redis_is_new_enough(monkeypatch: pytest.MonkeyPatch) -> None:

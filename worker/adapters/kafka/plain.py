@@ -1,6 +1,6 @@
 """Reading and writing without a group or a transaction, for the commands that look at topics or fill them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
@@ -11,6 +11,8 @@ from worker.errors import RetryableError
 from worker.messages import OutRecord, Record
 from worker.settings import KafkaSettings
 
+_METADATA_TIMEOUT_S = 10.0
+
 
 class PlainReader:
     """Reads whole topics, committed records only, without joining a group."""
@@ -19,10 +21,9 @@ class PlainReader:
         with configuring():
             self._consumer = ck.Consumer(consumer_config(settings, f"{settings.group_prefix}-tail"))
         start = ck.OFFSET_BEGINNING if from_beginning else ck.OFFSET_END
-        with translated("reading topics"):
-            known = self._consumer.list_topics(timeout=TIMEOUT_S).topics
-            if missing := [topic for topic in topics if topic not in known]:
-                raise RetryableError(f"no such topic: {', '.join(missing)}; `tidings check --create-topics` makes them")
+        with translated(f"looking at the topics at {settings.bootstrap_servers}"):
+            known = self._consumer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+            _require(topics, known)
             partitions = [(topic, partition) for topic in topics for partition in known[topic].partitions]
             self._consumer.assign([ck.TopicPartition(*partition, start) for partition in partitions])
 
@@ -50,7 +51,13 @@ class PlainProducer:
         config = {"enable.idempotence": True, "linger.ms": 5, "message.max.bytes": settings.message_max_bytes}
         with configuring():
             self._producer = ck.Producer(client_config(settings) | config)
+        self._servers = settings.bootstrap_servers
         self._failed: KafkaError | None = None
+
+    def require(self, topic: str) -> None:
+        """Raise RetryableError unless the topic is there; producing to one that is not fails only after half a minute."""
+        with translated(f"looking at the topics at {self._servers}"):
+            _require([topic], self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics)
 
     def send(self, record: OutRecord) -> None:
         """Queue a record, waiting for room.
@@ -92,3 +99,10 @@ class PlainProducer:
     def _raise_failure(self) -> None:
         if self._failed is not None:
             raise RetryableError(f"a record could not be delivered: {self._failed.str()}")
+
+
+def _require(topics: Sequence[str], known: Container[str]) -> None:
+    if missing := [topic for topic in topics if topic not in known]:
+        raise RetryableError(
+            f"no such topic: {', '.join(missing)}; `tidings check --create-topics` makes those of the settings"
+        )
