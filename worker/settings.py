@@ -5,6 +5,7 @@ Precedence, highest first: environment (`TIDINGS_KAFKA__BOOTSTRAP_SERVERS`), `.e
 """
 
 import difflib
+import fcntl
 import json
 import os
 import socket
@@ -15,10 +16,18 @@ from typing import Annotated, Any, Literal, get_origin
 import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 PREFIX = "TIDINGS_"
-_ENV_FILES = (".tidings/stack.env", ".env")
+_STACK_ENV = Path(".tidings/stack.env")
+_STACK_LOCK = Path(".tidings/stack.lock")
+"""Held by the supervisor of the stack for as long as it lives; see `deploy/local/state.py`."""
 _ALSO_KNOWN = ("CONFIG", "CACHE_DIR", "RUN_DIR")
 _ALSO_KNOWN_PREFIXES = ("TEST_", "LOCAL_")
 
@@ -166,7 +175,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
-        env_file=_ENV_FILES,
         extra="ignore",
         frozen=True,
     )
@@ -185,12 +193,28 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - and this
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the YAML file behind the environment; see the module's docstring."""
+        dotenv = DotEnvSettingsSource(settings_cls, env_file=_env_files())
         yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
-        return init_settings, env_settings, dotenv_settings, yaml
+        return init_settings, env_settings, dotenv, yaml
+
+
+def _env_files() -> tuple[Path, ...]:
+    """Return the dotenv files, the stronger last. What a crashed stack left behind names ports that are nobody's now."""
+    return (Path(".env"),) if _is_free(_STACK_LOCK) else (_STACK_ENV, Path(".env"))
+
+
+def _is_free(lock: Path) -> bool:
+    """Whether the lock file is there and nobody holds it."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def config_file() -> Path:
@@ -287,7 +311,7 @@ def _intended(name: str, known: list[str]) -> str:
 def _variables() -> dict[str, str | None]:
     """Every `TIDINGS_` variable of the environment and the files that stand in for it, without the prefix."""
     sources: list[Mapping[str, str | None]] = [
-        *(dotenv_values(path) for path in _ENV_FILES if Path(path).is_file()),
+        *(dotenv_values(path) for path in _env_files() if path.is_file()),
         os.environ,
     ]
     return {

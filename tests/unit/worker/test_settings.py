@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -143,6 +144,16 @@ def test_a_misspelt_variable_is_refused_with_the_likely_one(
     said = refused(**{variable: "x"})
     assert variable in said
     assert suggestion in said
+
+
+def test_what_a_crashed_stack_left_behind_is_not_believed() -> None:
+    """Its ports are nobody's, or somebody else's; the supervisor of a stack that is up holds the lock."""
+    write(".tidings/stack.env", f"{VARIABLE}=stack:1\n")
+    write(".tidings/stack.lock", "1")
+    with Path(".tidings/stack.lock").open("a") as supervisor:
+        fcntl.flock(supervisor, fcntl.LOCK_EX)
+        assert load_settings().kafka.bootstrap_servers == "stack:1"
+    assert load_settings().kafka.bootstrap_servers == KafkaSettings().bootstrap_servers
 
 
 @pytest.mark.parametrize("path", [".env", ".tidings/stack.env"])
