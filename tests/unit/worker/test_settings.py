@@ -8,7 +8,7 @@ import pytest
 
 from worker.app import load_settings
 from worker.errors import SettingsError
-from worker.settings import Settings, config_file, process_id
+from worker.settings import KafkaSettings, Settings, config_file, process_id
 
 SECRET = "hunter2-hunter2"  # noqa: S105 - no secret but what must never be shown
 URL = f"redis://user:{SECRET}@127.0.0.1:6379/0"

@@ -14,6 +14,8 @@ from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
 
 _SLACK_S = 15.0
+_START_TIMEOUT_S = 10.0
+"""Whoever builds a sink tries again, and can be told to stop in between."""
 
 
 class KafkaSink:
@@ -37,7 +39,7 @@ class KafkaSink:
         with configuring():
             self._producer = ck.Producer(config)
         with translated("starting transactions"):
-            self._producer.init_transactions(TIMEOUT_S)
+            self._producer.init_transactions(_START_TIMEOUT_S)
         self._caller = BoundedCaller("kafka-transactions", settings.transaction_timeout_s + _SLACK_S)
 
     def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
