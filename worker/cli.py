@@ -25,21 +25,36 @@ def main() -> None:
 
 
 def build() -> typer.Typer:
-    """Return the application with the commands of every installed part: a slim image simply has fewer."""
+    """Return the application with the commands of every installed part.
+
+    A slim image simply has fewer; the help says which were left out and why.
+    """
+    registers, left_out = _load_all()
     app = typer.Typer(
         name="tidings",
         help="Streaming sentiment and alerts: text in on Kafka, predictions and alerts out, exactly once.",
+        epilog="\n\n".join(left_out) or None,
         no_args_is_help=True,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value != "worker.commands:register"):
-        register = _load(entry.load)
-        if register is not None:
-            register(app)
+    for register in registers:
+        register(app)
     return app
+
+
+def _load_all() -> tuple[list[Register], list[str]]:
+    """Load the commands of every part, the worker's first; a part that lacks its extra says so by ImportError."""
+    registers: list[Register] = []
+    left_out: list[str] = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value != "worker.commands:register"):
+        try:
+            registers.append(entry.load())
+        except ImportError as error:
+            left_out.append(f"Left out, the commands of {entry.name}: {error}")
+    return registers, left_out
 
 
 def _version_if(on: bool) -> None:
@@ -52,11 +67,3 @@ def _root(
     _version: bool = typer.Option(False, "--version", help="Print the version and leave.", callback=_version_if),
 ) -> None:
     pass
-
-
-def _load(load: Callable[[], Register]) -> Register | None:
-    """Load a part's commands; a part whose extra is not installed says so by ImportError and is left out."""
-    try:
-        return load()
-    except ImportError:
-        return None

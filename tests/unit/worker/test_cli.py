@@ -88,6 +88,7 @@ def registering(monkeypatch: pytest.MonkeyPatch, body: Callable[[], None]) -> No
     """Let `tidings go` and `tidings stay` be the only commands."""
 
     class Entry:
+        name = "worker"
         value = "worker.commands:register"
 
         def load(self) -> Callable[[typer.Typer], None]:
@@ -98,6 +99,7 @@ def registering(monkeypatch: pytest.MonkeyPatch, body: Callable[[], None]) -> No
             return register
 
     class Missing:
+        name = "training"
         value = "training.commands:register"
 
         def load(self) -> None:
@@ -145,9 +147,10 @@ def test_an_unforeseen_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_part_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A slim image has fewer commands, and those work."""
+    """A slim image has fewer commands, and those work; the help says what is missing and why."""
     registering(monkeypatch, lambda: None)
     assert in_process(monkeypatch, capsys, "go")[0] == 0
+    assert "the commands of training: the train extra is not installed" in in_process(monkeypatch, capsys, "--help")[1]
 
 
 def test_a_wrong_setting_ends_in_one_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
