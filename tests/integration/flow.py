@@ -100,14 +100,6 @@ class Flow:
                 process.kill()
                 process.wait()
 
-    def log(self) -> list[dict[str, Any]]:
-        """What all workers logged so far."""
-        return [json.loads(line) for line in (self.folder / "worker.log").read_text().splitlines()]
-
-    def wait_for_log(self, event: str) -> None:
-        """Wait until a worker has logged this event."""
-        wait_until(lambda: event in (self.folder / "worker.log").read_text(), f"the log line {event!r}")
-
 
 @dataclass
 class WorkerProcess:
@@ -134,14 +126,6 @@ class WorkerProcess:
         """Give it no chance to do anything."""
         self.process.kill()
         self.process.wait()
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for the condition, or fail with what was waited for."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE_S:.0f} s"
-        time.sleep(0.1)
 
 
 def make_flow(names: Names, stack_env: Mapping[str, str], folder: Path, files: Mapping[str, str]) -> Flow:
