@@ -10,11 +10,12 @@ from typing import Literal, Protocol, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from worker.adapters.kafka import KafkaSink, KafkaSource
+from worker.adapters.kafka import KafkaHistory, KafkaSink, KafkaSource
 from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
 from worker.adapters.triton import TritonModel
+from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
-from worker.alert.role import AlertOptions, AlertRole
+from worker.alert.role import AlertRole
 from worker.alert.rules import RuleSet, parse_rules
 from worker.errors import ContractError, RetryableError, SettingsError
 from worker.ports import Model
@@ -172,7 +173,8 @@ def build_alert(settings: Settings, stack: ExitStack, stop: threading.Event) -> 
         cached_keys=alert.cached_keys,
         max_records=alert.max_poll_records,
     )
-    return AlertRole(source, store, Relay(sink, store, RelayOptions(topic=kafka.topics.alerts)), rules, options)
+    relay = Relay(sink, store, RelayOptions(topic=kafka.topics.alerts))
+    return AlertRole(AlertPorts(source, store, KafkaHistory(kafka)), relay, rules, options)
 
 
 def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:

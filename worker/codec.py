@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from worker.errors import DecodeError
-from worker.messages import AlertEvent, Kind, Message, Origin, OutRecord, Prediction, Record, Signal
+from worker.messages import AlertEvent, Kind, Message, Origin, OutRecord, Prediction, Record, Signal, TopicPartition
+from worker.ports import StoredEvent
 
 MAX_TEXT_CHARS = 8_192
 MAX_BODY_BYTES = 262_144
@@ -68,6 +69,7 @@ class Clock(NamedTuple):
     max_future_ms: int
 
 
+_CLOUD_EVENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKET = re.compile(r"[][{}]")
 _KNOWN = frozenset(InputMessage.__struct_fields__)
@@ -205,6 +207,34 @@ def encode_alert_event(event: AlertEvent) -> bytes:
 def decode_alert_event(body: bytes) -> AlertEvent:
     """Decode what `encode_alert_event` made; raises DecodeError (`invalid_alert_event`)."""
     return _decode(_cloud_event_decoder, body, "invalid_alert_event").data
+
+
+def alert_record(topic: str, partition: TopicPartition, stored: StoredEvent) -> OutRecord:
+    """Return the event for `sentiment.alerts`, its headers naming the signal that caused it."""
+    cause = {
+        "tidings.topic": partition.topic,
+        "tidings.partition": str(partition.partition),
+        "tidings.offset": str(stored.offset),
+        "tidings.sequence": str(stored.sequence),
+    }
+    headers = (_CLOUD_EVENT_TYPE, *((name, value.encode()) for name, value in cause.items()))
+    return OutRecord(topic, stored.event.alert_key.encode(), encode_alert_event(stored.event), headers)
+
+
+def decode_alert_record(record: Record) -> tuple[TopicPartition, StoredEvent]:
+    """Read what `alert_record` made: the partition of signals, and the event with its place there.
+
+    Raises:
+        DecodeError: `invalid_alert_event`; or `origin_missing`, where the headers do not name the signal.
+    """
+    headers = dict(record.headers)
+    try:
+        topic, *numbers = (headers[f"tidings.{name}"] or b"" for name in ("topic", "partition", "offset", "sequence"))
+        partition, offset, sequence = map(int, numbers)
+        origin = TopicPartition(topic.decode(), partition)
+    except (KeyError, ValueError) as error:
+        raise DecodeError("origin_missing", "the headers do not name the signal that caused the event") from error
+    return origin, StoredEvent(offset, sequence, decode_alert_event(record.value or b""))
 
 
 def dead_letter(topic: str, record: Record, error: DecodeError) -> OutRecord:

@@ -146,6 +146,16 @@ class StoredEvent(msgspec.Struct, frozen=True):
     event: AlertEvent
 
 
+class StreamPart(msgspec.Struct, frozen=True):
+    """A part of the store's stream, and where the partition stood at the moment of reading, None if nothing is known of it.
+
+    A store that fell back to an earlier state lacks events that its writer remembers; `next_offset` tells.
+    """
+
+    events: list[StoredEvent]
+    next_offset: int | None
+
+
 class PartitionState(msgspec.Struct, frozen=True):
     """Where one partition of `sentiment.signals` stands.
 
@@ -206,10 +216,10 @@ class AlertStore(Protocol):
         """
         ...
 
-    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> list[StoredEvent]:
+    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> StreamPart:
         """Return the events of signals at `from_offset` and later, in order; never part of one signal's events.
 
-        At most `limit`, unless a single signal caused more.
+        At most `limit`, unless a single signal caused more. Events and offset are read in one step.
         """
         ...
 
@@ -219,4 +229,24 @@ class AlertStore(Protocol):
 
     def close(self) -> None:
         """Drop the connection."""
+        ...
+
+
+class History(Protocol):
+    """What Kafka remembers, read without a group and committed records only: how lost alert state is made good."""
+
+    def signals(self, partition: TopicPartition, offsets: range) -> list[Record]:
+        """Return the records of a partition at these offsets, in order; what is no longer there, or never was, is left out.
+
+        Raises:
+            RetryableError: the cluster did not answer.
+        """
+        ...
+
+    def alert_events(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, list[StoredEvent]]:
+        """Return what `sentiment.alerts` holds of the events that signals of these partitions caused, each once, in order.
+
+        Raises:
+            RetryableError: the cluster did not answer.
+        """
         ...

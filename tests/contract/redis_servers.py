@@ -30,7 +30,7 @@ def running_redis(folder: Path, *options: str) -> Iterator[int]:
     if program is None:
         missing("no redis-server on the PATH: install it (apt-get install redis-server), or set TIDINGS_TEST_REDIS_URL")
         return
-    port = _free_port()
+    port = free_port()
     common = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     with (folder / "redis.log").open("wb") as log:
         process = subprocess.Popen([program, *common, *options], stdout=log, stderr=log)
@@ -42,7 +42,8 @@ def running_redis(folder: Path, *options: str) -> Iterator[int]:
         process.wait(10)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

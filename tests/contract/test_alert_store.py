@@ -18,7 +18,7 @@ from tests.unit.worker.alert.builders import event
 from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
 from worker.errors import FatalError, FencedError, RetryableError
 from worker.messages import TopicPartition
-from worker.ports import AlertCommit, AlertStore, PartitionState, StoredEvent
+from worker.ports import AlertCommit, AlertStore, PartitionState, StoredEvent, StreamPart
 from worker.testing.alert_store import InMemoryAlertStore
 
 P3 = TopicPartition("sentiment.signals", 3)
@@ -76,7 +76,7 @@ def commit(expected: int | None, upto: int, **fields: Any) -> AlertCommit:
 
 def everything(store: AlertStore, partition: TopicPartition = P3) -> tuple[Any, ...]:
     """All that can be seen of a partition."""
-    return store.load(partition), store.states(partition, ["a", "b", "c"]), store.events(partition, 0, 100)
+    return store.load(partition), store.states(partition, ["a", "b", "c"]), store.events(partition, 0, 100).events
 
 
 def test_nothing_is_known_at_first(store: AlertStore) -> None:
@@ -130,7 +130,7 @@ def test_a_repeated_commit_is_done_once(store: AlertStore) -> None:
     store.commit(first)
     assert everything(store) == once
     store.commit(commit(10, 11, events=(stored(10),)))
-    assert [item.offset for item in store.events(P3, 0, 10)] == [8, 9, 10]
+    assert [item.offset for item in store.events(P3, 0, 10).events] == [8, 9, 10]
 
 
 @pytest.mark.parametrize("other", [{"states": {"a": b"2"}}, {"events": (stored(9, 1),)}, {"max_event_time_ms": 2}])
@@ -158,7 +158,7 @@ def test_partitions_do_not_touch_each_other(store: AlertStore) -> None:
     assert everything(store, P4) == (None, {}, [])
     store.commit(commit(None, 7, partition=P4, states={"a": b"4"}, events=(stored(6),)))
     assert store.states(P3, ["a"]) == {"a": b"1"}
-    assert [item.offset for item in store.events(P4, 0, 10)] == [6]
+    assert [item.offset for item in store.events(P4, 0, 10).events] == [6]
 
 
 def test_events_are_read_in_order_and_whole_signals(store: AlertStore) -> None:
@@ -167,7 +167,7 @@ def test_events_are_read_in_order_and_whole_signals(store: AlertStore) -> None:
     store.commit(commit(None, 20, events=tuple(stored(*place) for place in places)))
 
     def read(from_offset: int, limit: int) -> list[tuple[int, int]]:
-        return [(item.offset, item.sequence) for item in store.events(P3, from_offset, limit)]
+        return [(item.offset, item.sequence) for item in store.events(P3, from_offset, limit).events]
 
     assert read(0, 100) == places
     assert read(0, 3) == [(0, 0)]
@@ -178,11 +178,19 @@ def test_events_are_read_in_order_and_whole_signals(store: AlertStore) -> None:
     assert read(13, 5) == []
 
 
+@pytest.mark.parametrize(("from_offset", "limit"), [(0, 100), (0, 3), (1, 1), (13, 5)])
+def test_events_tell_where_the_partition_stands(store: AlertStore, from_offset: int, limit: int) -> None:
+    """Whatever part is asked for, and where there is none; None where nothing is known."""
+    assert store.events(P3, from_offset, limit) == StreamPart([], None)
+    store.commit(commit(None, 20, events=(stored(4), stored(4, 1), stored(9))))
+    assert store.events(P3, from_offset, limit).next_offset == 20
+
+
 def test_events_come_back_as_they_were(store: AlertStore) -> None:
     """Every field of an event survives."""
     one = StoredEvent(5, 0, event(reason="recovered", state="resolved", alert_key="topic:naïve 😀", model=None))
     store.commit(commit(None, 20, events=(one,)))
-    assert store.events(P3, 0, 10) == [one]
+    assert store.events(P3, 0, 10).events == [one]
 
 
 @pytest.mark.parametrize(
@@ -193,9 +201,9 @@ def test_trim_keeps_the_newest_and_the_unrelayed(store: AlertStore, before_offse
     """Retention is three here; events not yet relayed stay beyond that."""
     store.commit(commit(None, 20, events=tuple(stored(offset) for offset in range(5))))
     store.trim(P3, before_offset)
-    assert [item.offset for item in store.events(P3, 0, 10)] == left
+    assert [item.offset for item in store.events(P3, 0, 10).events] == left
     store.trim(P3, before_offset)
-    assert len(store.events(P3, 0, 10)) == len(left)
+    assert len(store.events(P3, 0, 10).events) == len(left)
 
 
 def test_trimming_nothing_is_fine(store: AlertStore) -> None:
@@ -203,7 +211,7 @@ def test_trimming_nothing_is_fine(store: AlertStore) -> None:
     store.trim(P3, 100)
     store.commit(commit(None, 20, events=(stored(1),)))
     store.trim(P3, 100)
-    assert len(store.events(P3, 0, 10)) == 1
+    assert len(store.events(P3, 0, 10).events) == 1
 
 
 @pytest.mark.parametrize(
@@ -283,7 +291,7 @@ def test_stream_that_outlived_the_rest_gets_no_doubles(real: RedisAlertStore, cl
     real.commit(commit(None, 10, events=(stored(4), stored(9))))
     client.delete(f"{prefix}:{{sentiment.signals-3}}:meta")
     real.commit(commit(None, 12, states={"a": b"1"}, events=(stored(4), stored(9), stored(11))))
-    assert [item.offset for item in real.events(P3, 0, 10)] == [4, 9, 11]
+    assert [item.offset for item in real.events(P3, 0, 10).events] == [4, 9, 11]
     assert real.states(P3, ["a"]) == {"a": b"1"}
 
 
@@ -314,7 +322,7 @@ def test_two_writers_one_wins(redis_url: str, options: RedisStoreOptions) -> Non
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["fenced"] * 7 + ["written"]
-    assert len(stores[0].events(P3, 0, 100)) == 1
+    assert len(stores[0].events(P3, 0, 100).events) == 1
     for one in stores:
         one.close()
 
@@ -378,7 +386,7 @@ def test_a_full_redis_is_retryable_and_writes_nothing(tmp_path_factory: pytest.T
         assert everything(store) == (None, {}, [])
         direct.config_set("maxmemory", "0")
         store.commit(one)
-        assert len(store.events(P3, 0, 10)) == 1
+        assert len(store.events(P3, 0, 10).events) == 1
 
 
 def test_wrong_password_is_fatal_and_not_told(tmp_path_factory: pytest.TempPathFactory) -> None:

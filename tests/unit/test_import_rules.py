@@ -10,7 +10,9 @@ import pytest
 from tests.unit.source_tree import Module, own_imports, read_modules
 
 LEAVES = frozenset({"worker.messages", "worker.errors", "worker.settings"})
-ROLES = frozenset({"worker.score.role", "worker.score.inference", "worker.alert.role", "worker.alert.relay"})
+ROLES = frozenset(
+    {"worker.score.role", "worker.score.inference", "worker.alert.role", "worker.alert.loading", "worker.alert.relay"}
+)
 """What runs the ports, on a clock, and decides nothing of its own."""
 IMPURE = ROLES | {"worker.score.tokenizer"}
 """Modules of `score` and `alert` that are not pure: the roles, and what holds a file."""

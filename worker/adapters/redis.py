@@ -27,10 +27,10 @@ from redis.retry import Retry
 from worker.codec import decode_alert_event, encode_alert_event
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError, SettingsError
 from worker.messages import TopicPartition
-from worker.ports import AlertCommit, PartitionState, StoredEvent
+from worker.ports import AlertCommit, PartitionState, StoredEvent, StreamPart
 
 _COMMIT = files("worker.adapters").joinpath("commit.lua").read_text()
-_COMMIT_SHA = hashlib.sha1(_COMMIT.encode(), usedforsecurity=False).hexdigest()
+_EVENTS = files("worker.adapters").joinpath("events.lua").read_text()
 _KEYS_PER_READ = 1_000
 _FATAL = (
     redis_errors.AuthenticationError,
@@ -124,20 +124,21 @@ class RedisAlertStore:
         """
         keys, arguments = self._script_input(commit)
         with _translated():
-            answer = self._run_script(keys, arguments)
+            answer = self._run_script(_COMMIT, keys, arguments)
         if answer != b"done":
             where = f"{commit.partition.topic}-{commit.partition.partition}"
             raise FencedError(f"{where}: stored offset is not {commit.expected_offset}; another worker owns the partition")
 
-    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> list[StoredEvent]:
-        """See `AlertStore.events`."""
-        stream = self._key_of(partition)("alerts")
-        found = self._range(stream, f"{from_offset + 1}-0", "+", limit + 1)
+    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> StreamPart:
+        """See `AlertStore.events`. One script reads both, so that a failover cannot come in between."""
+        part = self._range(partition, f"{from_offset + 1}-0", "+", limit + 1)
+        found = part.events
         if len(found) <= limit:
-            return found
-        whole = [stored for stored in found if stored.offset < found[-1].offset]
+            return part
+        if whole := [stored for stored in found if stored.offset < found[-1].offset]:
+            return StreamPart(whole, part.next_offset)
         one_signal = str(found[0].offset + 1)
-        return whole or self._range(stream, one_signal, one_signal, None)
+        return self._range(partition, one_signal, one_signal, 0)
 
     def trim(self, partition: TopicPartition, before_offset: int) -> None:
         """See `AlertStore.trim`."""
@@ -178,16 +179,20 @@ class RedisAlertStore:
             arguments += [stored.offset + 1, stored.sequence, encode_alert_event(stored.event), hint]
         return keys, arguments
 
-    def _run_script(self, keys: list[str], arguments: list[str | bytes | int]) -> object:
+    def _run_script(self, script: str, keys: list[str], arguments: Sequence[str | bytes | int]) -> object:
+        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
-            return cast("object", self._client.evalsha(_COMMIT_SHA, len(keys), *keys, *arguments))
+            return cast("object", self._client.evalsha(digest, len(keys), *keys, *arguments))
         except redis_errors.NoScriptError:
-            return cast("object", self._client.eval(_COMMIT, len(keys), *keys, *arguments))
+            return cast("object", self._client.eval(script, len(keys), *keys, *arguments))
 
-    def _range(self, stream: str, first: str, last: str, count: int | None) -> list[StoredEvent]:
+    def _range(self, partition: TopicPartition, first: str, last: str, count: int) -> StreamPart:
+        key = self._key_of(partition)
         with _translated():
-            entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrange(stream, first, last, count))
-        return [_stored_event(entry_id, fields) for entry_id, fields in entries]
+            answer = self._run_script(_EVENTS, [key("meta"), key("alerts")], [first, last, count])
+        next_offset, entries = cast("tuple[bytes | None, list[tuple[bytes, list[bytes]]]]", answer)
+        events = [_stored_event(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in entries]
+        return StreamPart(events, None if next_offset is None else int(next_offset))
 
 
 def _client(url: str, options: RedisStoreOptions) -> Redis:

@@ -10,6 +10,7 @@ When a rule goes, or no longer covers a key, a firing alert is resolved with the
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -55,11 +56,16 @@ def decide(rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms:
     outcomes = {rule.name: _look(rule, state, signal, watermark_ms) for rule in rules.for_key(state.alert_key)}
     for name in state.rules.keys() - outcomes.keys():
         outcomes[name] = _remove(name, state.rules[name], watermark_ms)
-    kept = {name: outcome.state for name, outcome in sorted(outcomes.items()) if outcome.state is not None}
-    dues = [due for name, rule_state in kept.items() if (due := _due(rules.by_name[name], rule_state)) is not None]
+    kept = {name: outcome.state for name, outcome in outcomes.items() if outcome.state is not None}
     events = sorted((event for outcome in outcomes.values() for event in outcome.events), key=lambda e: (e.at_ms, e.rule))
     reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
-    return Decision(KeyState(state.alert_key, kept, min(dues, default=None)), tuple(events), reasons)
+    return Decision(key_state(rules, state.alert_key, kept), tuple(events), reasons)
+
+
+def key_state(rules: RuleSet, alert_key: str, kept: Mapping[str, RuleState]) -> KeyState:
+    """Return the state of a key with the rules' views of it, and when it must be looked at next."""
+    dues = [due for name, state in kept.items() if (due := _due(rules.by_name.get(name), state)) is not None]
+    return KeyState(alert_key, dict(sorted(kept.items())), min(dues, default=None))
 
 
 def alert_id(rule: str, alert_key: str, started_at_ms: int) -> str:
@@ -170,12 +176,16 @@ def _timing(rule: Rule) -> Timing:
     return Timing(rule.for_, rule.keep_firing_for)
 
 
-def _due(rule: Rule, state: RuleState) -> int | None:
+def _due(rule: Rule | None, state: RuleState) -> int | None:
     """Return the next boundary at which something can change without a further signal, None if nothing can.
+
+    At once where the rule is gone.
 
     A firing alert is looked at on every boundary even without data: that renews its time to live in the store, and lets it end
     when its rule is gone.
     """
+    if rule is None:
+        return state.evaluated_ms
     if state.life.status != "ok":
         return state.evaluated_ms + rule.detector.bucket
     if windows.count(state.buckets) < rule.detector.min_messages:

@@ -5,10 +5,11 @@ loaded anew.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from worker.alert.decide import RuleReason, decide
+from worker.alert.rebuild import Past, as_told
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState, decode_state, encode_state
 from worker.alert.timers import Timers
@@ -27,7 +28,10 @@ class Placed(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a run of signals changed: encoded states, timers (None: removed), events; and how many were late for a rule."""
+    """What a run of signals changed: encoded states, timers (None: removed), events; and how many were late for a rule.
+
+    The first `restored` events are on record already, and only put back on the stream.
+    """
 
     next_offset: int
     max_event_time_ms: int
@@ -35,13 +39,14 @@ class Effects(NamedTuple):
     due: dict[str, int | None]
     events: tuple[StoredEvent, ...]
     late: int
+    restored: int = 0
 
 
 class PartitionMemory:
     """One partition's offset, watermark, timers, and the most recently used states, at most `cached_keys` between runs.
 
-    `next_offset` is the stored one (None: nothing is stored yet). Events caused before `announce_from` are held to be known
-    already, and not made again: so a rebuild repeats none.
+    `next_offset` is the stored one (None: nothing is stored yet). Where it lies before what is on record, `past` has
+    the record until it has been replayed; see `rebuild`.
     """
 
     def __init__(self, rules: RuleSet, lateness_ms: int, cached_keys: int) -> None:
@@ -52,7 +57,7 @@ class PartitionMemory:
         self._timers = Timers({})
         self.next_offset: int | None = None
         self.max_event_time_ms = NEVER_MS
-        self.announce_from = 0
+        self.past: Past | None = None
 
     def resume(self, next_offset: int, max_event_time_ms: int, due: dict[str, int]) -> None:
         """Go on from what the store holds."""
@@ -66,6 +71,8 @@ class PartitionMemory:
         newest_ms = max((signal.event_time_ms for signal in signals), default=NEVER_MS)
         watermark_ms = max(self.max_event_time_ms, newest_ms) - self._lateness_ms
         needed = dict.fromkeys([signal.alert_key for signal in signals] + self._timers.until(watermark_ms))
+        if self.past is not None and run and run[-1].offset + 1 >= self.past.position:
+            needed.update(dict.fromkeys(self._to_correct(self.past)))
         return [key for key in needed if key not in self._states]
 
     def learn(self, keys: Iterable[str], stored: dict[str, bytes]) -> None:
@@ -86,19 +93,45 @@ class PartitionMemory:
         if not run or run[0].offset < (self.next_offset or 0):
             raise ValueError(f"expected signals from offset {self.next_offset} on")
         changes = _Changes()
-        for offset, signal in run:
-            changes.begin(offset)
-            if signal is not None:
-                self._decide(signal, changes)
+        for placed in run:
+            self._take(placed, changes)
         states = {key: encode_state(self._states[key]) for key in changes.due}
-        events = tuple(placed for placed in changes.events if placed.offset >= self.announce_from)
-        return Effects(run[-1].offset + 1, self.max_event_time_ms, states, changes.due, events, changes.late)
+        done = (run[-1].offset + 1, self.max_event_time_ms)
+        return Effects(*done, states, changes.due, tuple(changes.events), changes.late, changes.restored)
 
     def settle(self, next_offset: int) -> None:
         """Note that the effects are stored, and let go of the states that were not used for longest."""
         self.next_offset = next_offset
         while len(self._states) > self._cached_keys:
             self._states.popitem(last=False)
+
+    def _take(self, placed: Placed, changes: "_Changes") -> None:
+        """Decide one signal. As long as it is on record, decide what the windows hold, and take the events from the record."""
+        past, decided = self.past, len(changes.events)
+        if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
+            self._correct(past, changes)
+        changes.begin(placed.offset)
+        if placed.signal is not None:
+            self._decide(placed.signal, changes)
+        if past is not None and placed.offset < past.position:
+            changes.events[decided:] = past.events.get(placed.offset, ())
+            changes.restored = len(changes.events)
+            if placed.offset + 1 == past.position:
+                self._correct(past, changes)
+
+    def _to_correct(self, past: Past) -> Set[str]:
+        """Every key that may have an open alert, by the record or by the replay: a firing alert always has a timer."""
+        return past.open.keys() | self._timers.keys()
+
+    def _correct(self, past: Past, changes: "_Changes") -> None:
+        """Take the alerts from the record, which ends here."""
+        for key in sorted(self._to_correct(past)):
+            before = self._states[key]
+            self._states[key] = after = as_told(self._rules, before, past.open.get(key, {}))
+            if after != before:
+                self._timers.set(key, after.due_ms)
+                changes.due[key] = after.due_ms
+        self.past = None
 
     def _decide(self, signal: Signal, changes: "_Changes") -> None:
         self.max_event_time_ms = max(self.max_event_time_ms, signal.event_time_ms)
@@ -124,7 +157,7 @@ class _Changes:
     def __init__(self) -> None:
         self.due: dict[str, int | None] = {}
         self.events: list[StoredEvent] = []
-        self.late = 0
+        self.late = self.restored = 0
         self._offset = 0
         self._sequence = 0
 

@@ -1,21 +1,113 @@
-"""Where to begin when the store has lost a partition: far enough back for every window to be whole again.
+"""Make lost alert state good: from the signals themselves, and from what `sentiment.alerts` says has happened.
 
-The limit: an alert that has been firing for longer than that is found firing again, but with a later start, so the event that
-resolves it bears another alert id than the one that fired.
+Redis came back empty, or fell back to a replica that lagged: a partition's state then lies before the relay's position. Up to
+that position the past is on record, so nothing of it is decided anew: signals are replayed to fill the windows again, events
+are taken from `sentiment.alerts` and put back on the stream under their old ids, and at the position each alert is what
+the record says, firing or not. From there on signals are decided as always. A subscriber who reads the stream from where it was
+notices nothing.
+
+The limit: how long a firing alert has been well again is known only as far as the replay goes. Where its key was silent for
+longer than that, its `keep_firing_for` begins anew.
 """
 
-from worker.messages import TopicPartition
-from worker.ports import Source
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from worker.alert.decide import key_state
+from worker.alert.lifecycle import OK, Life
+from worker.alert.rules import RuleSet
+from worker.alert.state import KeyState, RuleState
+from worker.codec import decode_signal
+from worker.errors import DecodeError
+from worker.messages import AlertEvent, Record, TopicPartition
+from worker.ports import History, Source, StoredEvent
+
+_LOOK = 50
+"""How many offsets to look at for an event time: more than one, for signals come a little out of order."""
 
 
-def replay_start(source: Source, partition: TopicPartition, position: int, now_ms: int, span_ms: int) -> int:
-    """Return an offset at least `span_ms` of Kafka's time before the record that precedes `position`.
+class Past(msgspec.Struct, frozen=True):
+    """What is on record of a partition before `position`: the events by the offset that caused them, and the open alerts.
 
-    The age of that record is not known, so it is sought in doubling steps back from now: one lookup for a live topic, a dozen
-    for one that stood still for a month; the replay is at most that age longer than it needs to be. It goes by the records'
-    timestamps in Kafka, which for live input are close to the event times that the windows go by.
+    `open` maps an alert key and a rule to the event with which its alert fired.
     """
-    back_ms = span_ms
-    while back_ms < now_ms and source.offsets_at([partition], now_ms - back_ms)[partition] >= position:
+
+    position: int
+    events: dict[int, tuple[StoredEvent, ...]]
+    open: dict[str, dict[str, AlertEvent]]
+
+    def before(self, offset: int) -> tuple[StoredEvent, ...]:
+        """The events of signals before `offset`, in order."""
+        return tuple(stored for at in sorted(self.events) if at < offset for stored in self.events[at])
+
+
+def past(position: int, known: Sequence[StoredEvent]) -> Past:
+    """Sort out the events on record, given in order; those at `position` and later are left to be decided."""
+    events: dict[int, tuple[StoredEvent, ...]] = {}
+    fired: dict[str, dict[str, AlertEvent]] = {}
+    for stored in known:
+        if stored.offset < position:
+            events[stored.offset] = (*events.get(stored.offset, ()), stored)
+            of_key = fired.setdefault(stored.event.alert_key, {})
+            of_key.pop(stored.event.rule, None)
+            if stored.event.state == "firing":
+                of_key[stored.event.rule] = stored.event
+    return Past(position, events, {key: of_key for key, of_key in fired.items() if of_key})
+
+
+def as_told(rules: RuleSet, state: KeyState, told: Mapping[str, AlertEvent]) -> KeyState:
+    """Return the key's state with its alerts as the record has them: `told` maps a rule to the event that fired."""
+    kept = {name: _corrected(rule_state, told.get(name)) for name, rule_state in state.rules.items()}
+    for name, event in told.items():
+        if name not in kept:
+            life = Life("firing", event.started_at_ms)
+            kept[name] = RuleState(event.rule_version, event.at_ms, life, fired=event)
+    return key_state(rules, state.alert_key, kept)
+
+
+def _corrected(state: RuleState, fired: AlertEvent | None) -> RuleState:
+    if fired is None:
+        return replace(state, life=OK, fired=None) if state.life.status == "firing" else state
+    clear_since_ms = state.life.clear_since_ms if state.life.status == "firing" else None
+    return replace(state, life=Life("firing", fired.started_at_ms, clear_since_ms), fired=fired)
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """How far back a replay must begin: `span_ms` of event time before the newest signal, sought back from `now_ms`."""
+
+    span_ms: int
+    now_ms: int
+
+
+def replay_start(source: Source, history: History, partition: TopicPartition, position: int, reach: Reach) -> int:
+    """Return an offset from which the signals up to `position` cover `reach`.
+
+    It is sought by Kafka's time in doubling steps back from now, and held to the event times found there: after an outage, or
+    when old messages are replayed, event time runs at another pace than Kafka's. Where the topic does not go back that
+    far, it is its beginning.
+    """
+    newest_ms = _newest_ms(history.signals(partition, range(max(0, position - _LOOK), position)))
+    earliest = source.offsets_at([partition], 0)[partition]
+    start, back_ms = position, reach.span_ms
+    while start > earliest and back_ms < reach.now_ms:
+        found = source.offsets_at([partition], reach.now_ms - back_ms)[partition]
+        if found < start:
+            start = found
+            there_ms = _newest_ms(history.signals(partition, range(start, min(start + _LOOK, position))))
+            if newest_ms is not None and there_ms is not None and there_ms <= newest_ms - reach.span_ms:
+                return start
         back_ms *= 2
-    return min(position, source.offsets_at([partition], max(0, now_ms - back_ms - span_ms))[partition])
+    return min(position, earliest)
+
+
+def _newest_ms(records: Iterable[Record]) -> int | None:
+    return max((at_ms for record in records if (at_ms := _event_time_ms(record)) is not None), default=None)
+
+
+def _event_time_ms(record: Record) -> int | None:
+    try:
+        return decode_signal(record.value).event_time_ms
+    except DecodeError:
+        return None

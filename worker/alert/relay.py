@@ -1,7 +1,11 @@
 """From the store's stream of alert events to `sentiment.alerts`, exactly once.
 
 The position of a partition of `sentiment.signals` is the alert group's committed offset there: all alert events caused by
-signals before it are on `sentiment.alerts`. It moves in the Kafka transaction that produces those events.
+signals before it are on `sentiment.alerts`. It moves in the Kafka transaction that produces those events, and never past
+where the store itself stood when the events were read: a store that fell back to a lagging replica lacks events that this
+worker has handed to it, and to pass over them would lose them.
+
+Each record says in its headers which signal caused the event, so that `rebuild` can tell what happened from the topic alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +14,10 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from worker.codec import encode_alert_event
+from worker.codec import alert_record
 from worker.errors import RetryableError
-from worker.messages import AlertEvent, OutRecord, TopicPartition
+from worker.messages import TopicPartition
 from worker.ports import AlertStore, Sink, StoredEvent
-
-_HEADERS = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
 log = structlog.get_logger(__name__)
 
@@ -91,13 +93,17 @@ class Relay:
             return None
         if not place.unread:
             return _Move(reached, [], drained=True)
-        found = self._store.events(partition, place.position, self._options.max_events)
-        if len(found) < self._options.max_events:
-            return _Move(reached, found, drained=True)
-        return _Move(found[-1].offset + 1, found, drained=False)
+        part = self._store.events(partition, place.position, self._options.max_events)
+        upto = min(reached, part.next_offset or 0)
+        events = [stored for stored in part.events if stored.offset < upto]
+        if events and len(part.events) >= self._options.max_events:
+            return _Move(events[-1].offset + 1, events, drained=False)
+        return _Move(upto, events, drained=upto == reached) if upto > place.position else None
 
     def _commit(self, moves: Mapping[TopicPartition, _Move], group: object, now_s: float) -> int:
-        records = [_record(self._options.topic, stored.event) for move in moves.values() for stored in move.events]
+        records = [
+            alert_record(self._options.topic, partition, stored) for partition, move in moves.items() for stored in move.events
+        ]
         if not moves or not (records or now_s - self._committed_at_s >= self._options.idle_commit_s):
             return 0
         self._sink.commit(records, {partition: move.position for partition, move in moves.items()}, group)
@@ -113,7 +119,3 @@ class Relay:
                 self._store.trim(partition, position)
         except RetryableError as error:
             log.warning("stream not trimmed", error=str(error))
-
-
-def _record(topic: str, event: AlertEvent) -> OutRecord:
-    return OutRecord(topic, event.alert_key.encode(), encode_alert_event(event), _HEADERS)

@@ -11,41 +11,17 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from worker.alert.loading import AlertOptions, AlertPorts, Loader, alert_commit, name_of
 from worker.alert.partition import Effects, PartitionMemory, Placed
-from worker.alert.rebuild import replay_start
 from worker.alert.relay import Relay
 from worker.alert.rules import RuleSet
 from worker.codec import decode_signal
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
 from worker.messages import AlertEvent, Record, Signal, TopicPartition
-from worker.ports import AlertCommit, AlertStore, Source
 
 T = TypeVar("T")
-_Offsets = dict[TopicPartition, int | None]
 
 log = structlog.get_logger(__name__)
-
-
-class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How much at a time, how late, and how patient."""
-
-    topic: str = "sentiment.signals"
-    allowed_lateness_ms: int = 5_000
-    """How far behind the newest signal of a partition one may still count."""
-    cached_keys: int = 100_000
-    """States held in memory per partition; the others are fetched when needed."""
-    max_records: int = 2_000
-    """Signals handled in one cycle."""
-    poll_timeout_s: float = 0.2
-    store_patience: int = 30
-    """Tries of the store, with pauses that grow to `store_pause_s`, before the process gives up."""
-    rebalance_patience: int = 5
-    """The same within a rebalance, where the whole group waits for us."""
-    store_pause_s: float = 2.0
-    wall_clock: Callable[[], float] = time.time
-    """Seconds since the epoch; asked only for where in Kafka to begin a rebuild, never for a decision."""
-    sleep: Callable[[float], None] = time.sleep
-    """Waits between tries where polling is not possible, inside a rebalance."""
 
 
 class AlertCounts(msgspec.Struct):
@@ -58,46 +34,56 @@ class AlertCounts(msgspec.Struct):
     resolved: int = 0
     relayed: int = 0
     fenced: int = 0
+    rebuilt: int = 0
     store_retries: int = 0
 
 
 class AlertRole:
     """Reads the partitions of `sentiment.signals` that the group assigns to it; one thread, one consumer."""
 
-    def __init__(
-        self, source: Source, store: AlertStore, relay: Relay, rules: RuleSet, options: AlertOptions | None = None
-    ) -> None:
-        self._source = source
-        self._store = store
+    def __init__(self, ports: AlertPorts, relay: Relay, rules: RuleSet, options: AlertOptions | None = None) -> None:
+        self._source = ports.source
+        self._store = ports.store
         self._relay = relay
-        self._rules = rules
         self._options = options or AlertOptions()
+        self._loader = Loader(ports, rules, self._options)
         self._memory: dict[TopicPartition, PartitionMemory] = {}
+        self._waiting: set[TopicPartition] = set()
+        self._failed_loads = 0
+        self._load_after_s = self._checked_at_s = float("-inf")
         self._backlog: list[Record] = []
         self._subscribed = False
+        self._stop = threading.Event()
         self.counts = AlertCounts()
 
+    @property
+    def waiting(self) -> frozenset[TopicPartition]:
+        """The partitions that are ours and whose state could not be loaded yet; they are paused."""
+        return frozenset(self._waiting)
+
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; the cycle under way is finished.
+        """Work until `stop` is set; the cycle under way is finished, unless the store does not answer.
 
         Raises:
             FatalError: this process cannot go on.
         """
+        self._stop = stop
         while not stop.is_set():
             self.step(self._options.poll_timeout_s, time.monotonic())
 
     def run_until_idle(self, timeout_s: float = 0.0) -> None:
         """Work until a cycle of `timeout_s` brings no signal and relays no event, as tests and backfills want it."""
-        relayed = -1
-        while self.step(timeout_s, time.monotonic()) or self.counts.relayed != relayed:
-            relayed = self.counts.relayed
+        relayed, waited = -1, True
+        while self.step(timeout_s, time.monotonic()) or waited or self.counts.relayed != relayed:
+            relayed, waited = self.counts.relayed, bool(self._waiting)
 
     def step(self, timeout_s: float, now_s: float) -> int:
         """Do one cycle and return how many signals it took; `now_s` is monotonic.
 
         1. Poll; partitions may come and go in it.
         2. Decide each partition's run of signals and commit its effects with the new offset.
-        3. Relay what is new on the stream.
+        3. See that the store still stands where we left it, and load the partitions whose state is not here.
+        4. Relay what is new on the stream.
         """
         if not self._subscribed:
             self._source.subscribe([self._options.topic], self)
@@ -107,15 +93,23 @@ class AlertRole:
         for partition, run in _by_partition(records).items():
             if partition in holders and self._memory.get(partition) is holders[partition]:
                 self._advance(partition, holders[partition], run)
+        self._check_store(now_s)
+        self._load_waiting(now_s)
         reached = {partition: memory.next_offset or 0 for partition, memory in self._memory.items()}
         self.counts.relayed += self._relay.pump(reached, self._source.group_metadata(), now_s)
         return len(records)
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Load where the partitions stand and answer with where to read on; see `RebalanceListener`."""
-        starts, positions = self._until_loaded(partitions)
-        self._relay.assign(positions)
-        log.info("partitions assigned", partitions=_names(partitions), starts=[starts[partition] for partition in partitions])
+        """Load where the partitions stand and answer with where to read on; see `RebalanceListener`.
+
+        Where the store does not answer, they wait, paused, for `step` to load them: the group shall not wait for us.
+        """
+        self._waiting.update(partitions)
+        try:
+            starts = self._load(partitions)
+        except RetryableError as error:
+            log.warning("partitions cannot be loaded yet", partitions=_names(partitions), error=str(error))
+            return {}
         return {partition: start for partition, start in starts.items() if start is not None}
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -130,7 +124,11 @@ class AlertRole:
 
     def _take(self, timeout_s: float) -> list[Record]:
         backlog, self._backlog = self._backlog, []
-        return backlog or self._source.poll(self._options.max_records, timeout_s)
+        try:
+            return backlog or self._source.poll(self._options.max_records, timeout_s)
+        except RetryableError as error:
+            log.warning("reading failed", error=str(error))
+            return []
 
     def _advance(self, partition: TopicPartition, memory: PartitionMemory, records: Sequence[Record]) -> None:
         _check_onward(partition, memory, records)
@@ -138,24 +136,61 @@ class AlertRole:
             self._commit(partition, memory, [Placed(record.offset, self._decode(record)) for record in records])
         except FencedError as error:
             self.counts.fenced += 1
-            log.warning("partition fenced", partition=_name(partition), error=str(error))
-            if partition in self._memory:
-                self._reload(partition)
+            log.warning("partition fenced", partition=name_of(partition), error=str(error))
+            self._reload(partition)
+        except RetryableError as error:
+            log.warning("signals left for later", partition=name_of(partition), error=str(error))
+            self._reload(partition)
 
     def _reload(self, partition: TopicPartition) -> None:
-        """Throw away what is in hand and read on from where the store stands."""
-        self._forget([partition])
-        starts = self.on_assigned([partition])
-        if starts:
-            self._source.seek(starts)
+        """Throw away what is in hand, if the partition is still ours, and have it read again from where the store stands."""
+        if partition in self._memory:
+            self._forget([partition])
+            self._waiting.add(partition)
+            self._load_after_s = float("-inf")
+
+    def _check_store(self, now_s: float) -> None:
+        """Notice a store that came back empty, or fell back to an earlier state, before the next signal does."""
+        if now_s - self._checked_at_s < self._options.check_store_s:
+            return
+        self._checked_at_s = now_s
+        for partition, memory in list(self._memory.items()):
+            if memory.next_offset is not None and not self._stands_at(partition, memory.next_offset):
+                log.warning("the store does not stand where we left it", partition=name_of(partition), left=memory.next_offset)
+                self._reload(partition)
+
+    def _stands_at(self, partition: TopicPartition, next_offset: int) -> bool:
+        try:
+            return self._store.events(partition, next_offset, 1).next_offset == next_offset
+        except RetryableError as error:
+            log.warning("the alert store could not be looked at", error=str(error))
+            return True
+
+    def _load_waiting(self, now_s: float) -> None:
+        """Load the partitions that wait, and read on from where the store stands."""
+        if not self._waiting or now_s < self._load_after_s:
+            return
+        partitions = sorted(self._waiting)
+        try:
+            self._source.pause(partitions)
+            starts = self._load(partitions)
+            self._source.seek({partition: start for partition, start in starts.items() if start is not None})
+            self._source.rewind([partition for partition, start in starts.items() if start is None])
+            self._source.resume(partitions)
+        except RetryableError as error:
+            log.warning("partitions cannot be loaded yet", partitions=_names(partitions), error=str(error))
+            self._forget(partitions)
+            self._waiting.update(partitions)
+            self._load_after_s = now_s + self._pause_s(self._failed_loads)
+            self._failed_loads += 1
         else:
-            self._source.rewind([partition])
+            self._failed_loads = 0
 
     def _commit(self, partition: TopicPartition, memory: PartitionMemory, run: Sequence[Placed]) -> None:
         keys = memory.missing(run)
         memory.learn(keys, self._patiently(partition, lambda: self._store.states(partition, keys)) if keys else {})
         effects = memory.apply(run)
-        commit = _alert_commit(partition, memory.next_offset, effects)
+        commit = alert_commit(partition, memory.next_offset, effects)
         self._patiently(partition, lambda: self._store.commit(commit))
         memory.settle(effects.next_offset)
         self._account(partition, len(run), effects)
@@ -165,7 +200,7 @@ class AlertRole:
         self.counts.late += effects.late
         if effects.events:
             self._relay.announce(partition)
-        for stored in effects.events:
+        for stored in effects.events[effects.restored :]:
             self._announce(stored.event)
 
     def _announce(self, event: AlertEvent) -> None:
@@ -183,7 +218,7 @@ class AlertRole:
             return decode_signal(record.value)
         except DecodeError as error:
             self.counts.undecodable += 1
-            log.warning("signal undecodable", partition=_name(record.topic_partition), offset=record.offset, error=str(error))
+            log.warning("signal undecodable", partition=name_of(record.topic_partition), offset=record.offset, error=str(error))
             return None
 
     def _patiently(self, partition: TopicPartition, call: Callable[[], T]) -> T:
@@ -191,21 +226,22 @@ class AlertRole:
 
         Raises:
             FencedError: the partition went to another member meanwhile.
-            FatalError: the store did not answer in all that time.
+            RetryableError: we were told to stop, or Kafka failed too.
         """
         attempt = 0
         try:
-            for attempt in range(self._options.store_patience):
-                if attempt and partition not in self._memory:
-                    raise FencedError(f"{_name(partition)} went to another member while the store did not answer")
+            while partition in self._memory:
                 try:
                     return call()
                 except RetryableError as error:
+                    if self._stop.is_set():
+                        raise
                     self._wait(attempt, error)
+                    attempt += 1
         finally:
             if attempt:
                 self._source.resume(list(self._memory))
-        raise FatalError("the alert store did not answer for too long; is Redis up?")
+        raise FencedError(f"{name_of(partition)} went to another member while the store did not answer")
 
     def _wait(self, attempt: int, error: RetryableError) -> None:
         self.counts.store_retries += 1
@@ -214,36 +250,26 @@ class AlertRole:
         self._backlog += self._source.poll(self._options.max_records, self._pause_s(attempt))
 
     def _pause_s(self, attempt: int) -> float:
-        return min(0.05 * 2.0**attempt, self._options.store_pause_s)
+        return float(min(0.05 * 2.0 ** min(attempt, 10), self._options.store_pause_s))
 
-    def _until_loaded(self, partitions: Sequence[TopicPartition]) -> tuple[_Offsets, _Offsets]:
-        """Return where to read each partition from, and its relay position."""
-        for attempt in range(self._options.rebalance_patience):
-            try:
-                positions = self._source.committed(partitions)
-                return {partition: self._load(partition, positions[partition]) for partition in partitions}, positions
-            except RetryableError as error:
-                log.warning("partitions cannot be loaded yet", attempt=attempt + 1, error=str(error))
-                self._options.sleep(self._pause_s(attempt))
-        raise FatalError("the state of newly assigned partitions could not be loaded; are Redis and Kafka up?")
+    def _load(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return where to read each partition from, None for the group's committed offset; they no longer wait.
 
-    def _load(self, partition: TopicPartition, position: int | None) -> int | None:
-        memory = PartitionMemory(self._rules, self._options.allowed_lateness_ms, self._options.cached_keys)
-        memory.announce_from = position or 0
-        stored = self._store.load(partition)
-        self._memory[partition] = memory
-        if stored is not None:
-            memory.resume(stored.next_offset, stored.max_event_time_ms, stored.due)
-            return stored.next_offset
-        if position is None:
-            return None
-        now_ms = int(self._options.wall_clock() * 1_000)
-        start = replay_start(self._source, partition, position, now_ms, self._rules.span_ms + self._options.allowed_lateness_ms)
-        log.warning("alert state rebuilt from signals", partition=_name(partition), start=start, known_until=position)
-        return start
+        Raises:
+            RetryableError: the store or Kafka did not answer.
+        """
+        loaded = self._loader.load(partitions)
+        starts = {partition: one.memory.next_offset for partition, one in loaded.items()}
+        self._memory.update({partition: one.memory for partition, one in loaded.items()})
+        self._relay.assign({partition: one.position for partition, one in loaded.items()})
+        self._waiting.difference_update(partitions)
+        self.counts.rebuilt += sum(one.is_rebuilt for one in loaded.values())
+        log.info("partitions loaded", partitions=_names(partitions), starts=list(starts.values()))
+        return starts
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
         gone = set(partitions)
+        self._waiting -= gone
         for partition in gone:
             self._memory.pop(partition, None)
         self._backlog = [record for record in self._backlog if record.topic_partition not in gone]
@@ -261,26 +287,10 @@ def _check_onward(partition: TopicPartition, memory: PartitionMemory, records: S
     """Refuse to pass over signals in silence: a topic that was made anew begins before the offset that the store holds."""
     if records[0].offset < (memory.next_offset or 0):
         raise FatalError(
-            f"{_name(partition)} gave offset {records[0].offset}, but alerts are stored up to {memory.next_offset}: was the"
+            f"{name_of(partition)} gave offset {records[0].offset}, but alerts are stored up to {memory.next_offset}: was the"
             " topic deleted and made anew? Then remove its alert state from Redis, or choose another redis.prefix"
         )
 
 
-def _alert_commit(partition: TopicPartition, expected_offset: int | None, effects: Effects) -> AlertCommit:
-    return AlertCommit(
-        partition=partition,
-        expected_offset=expected_offset,
-        next_offset=effects.next_offset,
-        max_event_time_ms=effects.max_event_time_ms,
-        states=effects.states,
-        due=effects.due,
-        events=effects.events,
-    )
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"{partition.topic}-{partition.partition}"
-
-
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:
-    return [_name(partition) for partition in partitions]
+    return [name_of(partition) for partition in partitions]

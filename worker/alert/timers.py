@@ -1,6 +1,6 @@
 """The timers of one partition's alert keys, on event time. No clock: it is told how far the watermark has come."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from heapq import heapify, heappop, heappush
 
 
@@ -11,6 +11,10 @@ class Timers:
         self._due = dict(due)
         self._heap = [(at_ms, key) for key, at_ms in due.items()]
         heapify(self._heap)
+
+    def keys(self) -> Set[str]:
+        """The keys that have a timer."""
+        return self._due.keys()
 
     def set(self, key: str, at_ms: int | None) -> None:
         """Set the key's timer, or remove it."""

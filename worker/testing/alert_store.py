@@ -1,13 +1,13 @@
 """An `AlertStore` in memory, with the semantics of the one in Redis except that nothing expires."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 import msgspec
 
 from worker.errors import FencedError
 from worker.messages import TopicPartition
-from worker.ports import AlertCommit, PartitionState, StoredEvent
+from worker.ports import AlertCommit, PartitionState, StoredEvent, StreamPart
 
 
 class _Held(msgspec.Struct):
@@ -52,14 +52,16 @@ class InMemoryAlertStore:
             held = self._held[commit.partition] = _Held(0, 0, {}, {}, [], (-1, -1), None)
         self._write(held, commit)
 
-    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> list[StoredEvent]:
+    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> StreamPart:
         """See `AlertStore.events`."""
         held = self._held.get(partition)
-        found = [stored for stored in held.events if stored.offset >= from_offset] if held else []
-        if len(found) <= limit:
-            return found
-        whole = [stored for stored in found[:limit] if stored.offset < found[limit].offset]
-        return whole or [stored for stored in found if stored.offset == found[0].offset]
+        if held is None:
+            return StreamPart([], None)
+        found = [stored for stored in held.events if stored.offset >= from_offset]
+        if len(found) > limit:
+            whole = [stored for stored in found[:limit] if stored.offset < found[limit].offset]
+            found = whole or [stored for stored in found if stored.offset == found[0].offset]
+        return StreamPart(found, held.next_offset)
 
     def trim(self, partition: TopicPartition, before_offset: int) -> None:
         """See `AlertStore.trim`."""
@@ -70,6 +72,14 @@ class InMemoryAlertStore:
 
     def close(self) -> None:
         """See `AlertStore.close`."""
+
+    def snapshot(self) -> dict[TopicPartition, bytes]:
+        """Everything there is, as a replica holds it that goes no further."""
+        return {partition: msgspec.msgpack.encode(held) for partition, held in self._held.items()}
+
+    def fall_back(self, snapshot: Mapping[TopicPartition, bytes]) -> None:
+        """Be again what the snapshot says, as after a failover to a replica that lagged."""
+        self._held = {partition: msgspec.msgpack.decode(held, type=_Held) for partition, held in snapshot.items()}
 
     def forget(self, partition: TopicPartition) -> None:
         """Lose all there is of a partition, as a Redis that came back empty does."""

@@ -10,9 +10,10 @@ from typing import Literal
 
 import msgspec
 
+from worker.codec import decode_alert_record
 from worker.errors import AbortedError, FatalError
 from worker.messages import Headers, OutRecord, Record, TopicPartition
-from worker.ports import RebalanceListener
+from worker.ports import RebalanceListener, StoredEvent
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -233,3 +234,22 @@ class InMemorySink:
 
     def close(self) -> None:
         """See `ports.Sink`."""
+
+
+class InMemoryHistory:
+    """`ports.History` over an `InMemoryBroker`."""
+
+    def __init__(self, broker: InMemoryBroker, alerts: str = "sentiment.alerts") -> None:
+        self._broker = broker
+        self._alerts = alerts
+
+    def signals(self, partition: TopicPartition, offsets: range) -> list[Record]:
+        """See `ports.History`."""
+        log = self._broker.logs[partition][offsets.start : offsets.stop]
+        return [entry.record for entry in log if entry.record is not None]
+
+    def alert_events(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, list[StoredEvent]]:
+        """See `ports.History`."""
+        told = [decode_alert_record(record) for record in self._broker.records(self._alerts)]
+        found = {p: {(stored.offset, stored.sequence): stored for origin, stored in told if origin == p} for p in partitions}
+        return {p: [events[place] for place in sorted(events)] for p, events in found.items()}

@@ -1,12 +1,14 @@
 """Kafka through confluent-kafka: the only package that imports it."""
 
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
+from worker.adapters.kafka.history import KafkaHistory
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 
 __all__ = [
     "ClusterReport",
+    "KafkaHistory",
     "KafkaSink",
     "KafkaSource",
     "PlainProducer",

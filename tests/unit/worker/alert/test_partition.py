@@ -1,9 +1,12 @@
 import pytest
 
-from tests.unit.worker.alert.builders import RULE, rules, signal
+from tests.unit.worker.alert.builders import RULE, event, rules, signal
+from worker.alert.lifecycle import Life
 from worker.alert.partition import NEVER_MS, Effects, PartitionMemory, Placed
+from worker.alert.rebuild import past
 from worker.alert.state import decode_state
 from worker.messages import Signal
+from worker.ports import StoredEvent
 
 
 def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
@@ -69,14 +72,38 @@ def test_undecodable_signals_only_move_the_offset() -> None:
     assert (effects.next_offset, effects.states, effects.max_event_time_ms) == (5, {}, NEVER_MS)
 
 
-def test_known_events_are_not_made_again() -> None:
-    """In a rebuild, what was caused before the relay's position is already on `sentiment.alerts`; the state is the same."""
+@pytest.mark.parametrize("from_offset", [0, 4])
+def test_what_is_on_record_is_not_decided_anew(from_offset: int) -> None:
+    """A replay restores the events on record, whatever it would decide itself, and then goes on as if nothing had happened."""
     fresh, rebuilt = memory(), memory()
-    rebuilt.announce_from = 5
-    known, unknown = [*burst(), signal(10, "neutral")], [*burst("entity:b", 10), signal(20, "neutral")]
-    assert len(run(fresh, *known).events) == 1
-    assert run(rebuilt, *known).events == ()
-    assert run(rebuilt, *unknown, at=5) == run(fresh, *unknown, at=5)
+    known, unknown = [*burst(), signal(10, "neutral")], [signal(11, "neutral"), *burst("entity:b", 10), signal(20, "neutral")]
+    (fired,) = run(fresh, *known).events
+    rebuilt.past = past(5, [fired])
+    replayed = run(rebuilt, *known[from_offset:], at=from_offset)
+    assert (replayed.events, replayed.restored) == ((fired,), 1)
+    later = [run(held, *unknown, at=5) for held in (fresh, rebuilt)]
+    assert [stored.event.alert_id for stored in later[0].events] == [stored.event.alert_id for stored in later[1].events]
+    assert later[1].restored == 0
+
+
+def test_the_record_prevails_over_the_replay() -> None:
+    """Where a replay finds an alert that never was, it is dropped at the end of the record, and none that was open is lost."""
+    held, other = memory(), event(at_ms=0, alert_key="topic:quiet")
+    held.past = past(5, [StoredEvent(2, 0, other)])
+    effects = run(held, *burst(), signal(10, "neutral"))
+    assert [stored.event for stored in effects.events] == [other]
+    states = {key: decode_state(body).rules["bad-press"].life for key, body in effects.states.items()}
+    assert states == {"entity:acme": Life("ok"), "topic:quiet": Life("firing", 0)}
+    assert effects.due["topic:quiet"] is not None
+
+
+def test_a_record_whose_signals_are_gone_still_counts() -> None:
+    """The topic no longer reaches back to the position: the open alerts are taken over before the first signal is decided."""
+    held, open_one = memory(), event(at_ms=0)
+    held.past = past(5, [StoredEvent(2, 0, open_one)])
+    placed = [Placed(7, signal(11, "positive"))]
+    held.learn(held.missing(placed), {})
+    assert decode_state(held.apply(placed).states["entity:acme"]).rules["bad-press"].life == Life("firing", 0)
 
 
 def test_states_that_left_memory_are_asked_for() -> None:

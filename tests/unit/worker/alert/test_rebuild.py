@@ -1,40 +1,115 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.alert.rebuild import replay_start
-from worker.messages import OutRecord, TopicPartition
-from worker.testing.broker import InMemoryBroker, InMemorySource
+from tests.unit.worker.alert.builders import event, rules, signal
+from worker.alert.lifecycle import OK, Life
+from worker.alert.rebuild import Reach, as_told, past, replay_start
+from worker.alert.state import KeyState, RuleState
+from worker.codec import encode_signal
+from worker.messages import AlertEvent, OutRecord, TopicPartition
+from worker.ports import StoredEvent
+from worker.testing.broker import InMemoryBroker, InMemoryHistory, InMemorySource
 
 TOPIC = "sentiment.signals"
 P0 = TopicPartition(TOPIC, 0)
 NOW_MS = 1_700_000_000_000
+VERSION = rules().by_name["bad-press"].version
 
 
-def source_of(timestamps_ms: list[int]) -> InMemorySource:
-    """A partition with records of these timestamps."""
+def start_of(times_ms: list[tuple[int, int]], position: int, span_ms: int) -> int:
+    """Where a replay begins in a partition with records of these Kafka and event times."""
     broker = InMemoryBroker({TOPIC: 1})
-    for timestamp_ms in timestamps_ms:
-        broker.produce(OutRecord(TOPIC, None, b"", (), timestamp_ms))
-    return InMemorySource(broker, "alert")
+    for kafka_ms, event_ms in times_ms:
+        broker.produce(OutRecord(TOPIC, None, encode_signal(signal(event_ms / 1_000)), (), kafka_ms))
+    source, history = InMemorySource(broker, "alert"), InMemoryHistory(broker)
+    return replay_start(source, history, P0, position, Reach(span_ms, NOW_MS))
 
 
 @given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=30), st.data(), st.integers(1, 1_000_000))
 def test_replay_covers_the_span(ages_ms: list[int], data: st.DataObject, span_ms: int) -> None:
     """However old the last relayed signal is, every signal of the span before it is read again."""
-    timestamps_ms = sorted(NOW_MS - age for age in ages_ms)
-    position = data.draw(st.integers(1, len(timestamps_ms)))
-    start = replay_start(source_of(timestamps_ms), P0, position, NOW_MS, span_ms)
-    last_ms = timestamps_ms[position - 1]
+    times_ms = sorted(NOW_MS - age for age in ages_ms)
+    position = data.draw(st.integers(1, len(times_ms)))
+    start = start_of([(at_ms, at_ms) for at_ms in times_ms], position, span_ms)
     assert 0 <= start <= position
-    assert all(timestamp_ms < last_ms - span_ms for timestamp_ms in timestamps_ms[:start])
+    assert all(at_ms < times_ms[position - 1] - span_ms for at_ms in times_ms[:start])
+
+
+@given(st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 60_000)), min_size=1, max_size=30), st.integers(1, 600_000))
+def test_replay_goes_by_event_time(steps_ms: list[tuple[int, int]], span_ms: int) -> None:
+    """In an outage Kafka's time goes on and event time does not; in catching up it is the other way round. Both are covered."""
+    times_ms, kafka_ms, event_ms = [], NOW_MS - sum(step for step, _ in steps_ms), 10**12
+    for kafka_step, event_step in steps_ms:
+        kafka_ms, event_ms = kafka_ms + kafka_step, event_ms + event_step
+        times_ms.append((kafka_ms, event_ms))
+    start = start_of(times_ms, len(times_ms), span_ms)
+    assert all(at_ms < event_ms - span_ms for _, at_ms in times_ms[:start])
 
 
 def test_replay_of_a_live_topic_is_short() -> None:
-    """With a signal a second and a window of a minute, two to four minutes are read again, not the whole topic."""
-    source = source_of([NOW_MS - age_s * 1_000 for age_s in range(10_000, 0, -1)])
-    assert 10_000 - 240 <= replay_start(source, P0, 10_000, NOW_MS, 60_000) <= 10_000 - 60
+    """With a signal a second, a window of ten minutes and a long past, some more than the window is read, not all of it."""
+    times_ms = [NOW_MS - age_s * 1_000 for age_s in range(10_000, 0, -1)]
+    start = start_of([(at_ms, at_ms) for at_ms in times_ms], 10_000, 600_000)
+    assert 10_000 - 2_400 <= start <= 10_000 - 600
 
 
 def test_position_at_the_beginning_needs_no_replay() -> None:
     """Nothing lies before it."""
-    assert replay_start(source_of([NOW_MS]), P0, 0, NOW_MS, 60_000) == 0
+    assert start_of([(NOW_MS, NOW_MS)], 0, 60_000) == 0
+
+
+def stored(offset: int, state: str = "firing", **fields: object) -> StoredEvent:
+    """An event on record."""
+    return StoredEvent(offset, 0, event(at_ms=offset, state=state, **fields))
+
+
+def test_the_record_of_a_partition() -> None:
+    """Events before the position, by offset; open is what fired last and did not resolve, rule by rule."""
+    known = [stored(1), stored(2, rule="other"), stored(3, "resolved"), stored(5, alert_key="topic:x"), stored(8)]
+    record = past(8, known)
+    assert list(record.events) == [1, 2, 3, 5]
+    assert {key: {rule: at.at_ms for rule, at in of_key.items()} for key, of_key in record.open.items()} == {
+        "entity:acme": {"other": 2},
+        "topic:x": {"bad-press": 5},
+    }
+    assert record.before(3) == (stored(1), stored(2, rule="other"))
+
+
+FIRED = event(at_ms=20_000, started_at_ms=20_000, rule_version=VERSION)
+
+
+@pytest.mark.parametrize(
+    ("replayed", "told", "expected"),
+    [
+        (OK, None, OK),
+        (Life("pending", 5_000), None, Life("pending", 5_000)),
+        (Life("resolved", 5_000), None, Life("resolved", 5_000)),
+        (Life("firing", 5_000), None, OK),
+        (OK, FIRED, Life("firing", 20_000)),
+        (Life("pending", 30_000), FIRED, Life("firing", 20_000)),
+        (Life("firing", 30_000, 40_000), FIRED, Life("firing", 20_000, 40_000)),
+        (Life("firing", 20_000, 40_000), FIRED, Life("firing", 20_000, 40_000)),
+    ],
+)
+def test_alerts_are_as_told(replayed: Life, told: AlertEvent | None, expected: Life) -> None:
+    """Whether an alert is firing and since when is for the record to say; all else is for the replay."""
+    before = KeyState("entity:acme", {"bad-press": RuleState(VERSION, 50_000, replayed)})
+    after = as_told(rules(), before, {"bad-press": told} if told else {})
+    assert after.rules["bad-press"].life == expected
+    assert after.rules["bad-press"].fired == told
+    assert (after.due_ms is None) == (expected == OK)
+
+
+def test_an_open_alert_without_a_trace_in_the_replay_is_kept() -> None:
+    """Its key was silent for all of it; it is looked at again at the next boundary."""
+    after = as_told(rules(), KeyState("entity:acme"), {"bad-press": FIRED})
+    assert after.rules["bad-press"] == RuleState(VERSION, 20_000, Life("firing", 20_000), fired=FIRED)
+    assert after.due_ms == 30_000
+
+
+def test_an_open_alert_whose_rule_is_gone_is_looked_at_at_once() -> None:
+    """So that it is resolved, as any alert whose rule was removed."""
+    gone = event(at_ms=20_000, rule="gone")
+    after = as_told(rules(), KeyState("entity:acme"), {"gone": gone})
+    assert (after.rules["gone"].fired, after.due_ms) == (gone, 20_000)
