@@ -87,6 +87,12 @@ class Flow:
             entries: list[Any] = [fields for stream in streams for _, fields in client.xrange(stream) or []]
         return sorted((decode_alert_event(fields[b"event"]) for fields in entries), key=lambda event: event.at_ms)
 
+    def lose_redis(self) -> int:
+        """Delete all that this flow has in Redis, as a Redis that came back empty; returns how many keys that were."""
+        client = redis.Redis.from_url(self.settings.redis.url.get_secret_value())
+        with closing(client):
+            return sum(int(client.delete(key)) for key in client.scan_iter(f"{self.settings.redis.prefix}:*"))
+
     @contextmanager
     def worker(self, roles: str = "score,alert") -> Iterator["WorkerProcess"]:
         """Run a worker process; it is gone afterwards, whatever happened."""

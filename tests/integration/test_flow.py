@@ -140,6 +140,19 @@ def test_alert_fires_and_resolves_once(flow: Flow) -> None:
     assert flow.stream_alerts() == events
 
 
+def test_a_lost_redis_is_made_good(flow: Flow) -> None:
+    """Redis loses everything while an alert is firing: it resolves under its id, nothing is sent again, the stream is whole."""
+    with flow.worker():
+        flow.send_messages("news", films([GOOD] * 30 + [BAD] * 30, START_MS))
+        (fired,) = flow.alerts(1)
+        assert flow.lose_redis() > 0
+        flow.send_messages("news", films([BAD] * 10 + [GOOD] * 90, START_MS + 60 * 2_000))
+        events = flow.alerts(2)
+    assert [event.state for event in events] == ["firing", "resolved"]
+    assert (events[0], events[1].alert_id) == (fired, fired.alert_id)
+    assert flow.stream_alerts() == events
+
+
 @pytest.mark.parametrize("leave", ["terminate", "kill"])
 def test_restart_loses_and_doubles_nothing(flow: Flow, leave: str) -> None:
     """A worker that is asked to leave, or killed, in the middle of the stream is followed by one that goes on where it was."""
