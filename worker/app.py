@@ -1,23 +1,33 @@
 """Build everything that a role needs, run the roles, take them down in order."""
 
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import ValidationError
 
-from worker.adapters.kafka import KafkaHistory, KafkaSink, KafkaSource
+from worker import __version__
+from worker.adapters.kafka import KafkaHistory, KafkaSink, KafkaSource, require_topics
 from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
 from worker.adapters.triton import TritonModel
 from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
 from worker.alert.role import AlertRole
 from worker.alert.rules import RuleSet, parse_rules
-from worker.errors import ContractError, RetryableError, SettingsError
+from worker.errors import ContractError, SettingsError
+from worker.ops.health import Health, stall_limit_s
+from worker.ops.lifetime import Lifetime, Role
+from worker.ops.metrics import WorkerCollector, metrics_page, registry
+from worker.ops.observed import ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.ops.server import pages, serving
+from worker.ops.start import Start
+from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
 from worker.score.batching import BatchLimits
 from worker.score.calibration import Calibration
@@ -29,17 +39,8 @@ from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 RoleName = Literal["score", "alert"]
 ROLES: tuple[RoleName, ...] = ("score", "alert")
-
-
-class Role(Protocol):
-    """A loop that works until it is told to stop, and then finishes what it has in hand."""
-
-    def run(self, stop: threading.Event) -> None:
-        """Work."""
-        ...
 
 
 def load_settings() -> Settings:
@@ -120,29 +121,34 @@ def check_model(model: Model, contract: Contract) -> None:
 
 
 def work(settings: Settings, roles: Sequence[RoleName]) -> None:
-    """Run the roles until SIGTERM or SIGINT, each in a thread of its own.
+    """Run the roles until SIGTERM or SIGINT, each built, run and taken down on a thread of its own; see `ops.lifetime`.
+
+    Health and metrics are served from the first moment, so that they tell what the start waits for.
 
     Raises:
+        UnfinishedError: not everything in hand could be finished in time; nothing is lost.
         TidingsError: what stopped a role; the other roles have finished what they had in hand.
     """
-    stop = threading.Event()
-    with ExitStack() as stack:
-        stack.enter_context(_stopped_by_signals(stop))
-        build: dict[RoleName, Callable[[Settings, ExitStack, threading.Event], Role]] = {
-            "score": build_score,
-            "alert": build_alert,
-        }
-        built = {name: build[name](settings, stack, stop) for name in roles}
-        if not stop.is_set():
-            log.info("working", roles=list(roles), kafka=settings.kafka.bootstrap_servers)
-            _run(built, stop)
-        log.info("leaving")
-    log.info("stopped")
+    health = Health(stall_limit_s(settings), time.time, time.monotonic)
+    model, watches = ModelWatch(), {name: RoleWatch(name, health) for name in roles}
+    build: dict[RoleName, Callable[[Settings, ExitStack, Start], ScoreRole | AlertRole]] = {
+        "score": build_score,
+        "alert": build_alert,
+    }
+
+    def built(name: RoleName, stack: ExitStack, stop: threading.Event) -> Role:
+        watches[name].role = role = build[name](settings, stack, Start(watches[name], model, stop))
+        return role
+
+    collector = WorkerCollector(watches.values(), model, health, __version__)
+    log.info("starting", roles=list(roles), kafka=settings.kafka.bootstrap_servers)
+    with serving(settings.ops, pages(health, metrics_page(registry(collector)))):
+        Lifetime(health, settings.ops.shutdown_timeout_s).run({name: partial(built, name) for name in roles})
 
 
-def build_score(settings: Settings, stack: ExitStack, stop: threading.Event) -> ScoreRole:
+def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole:
     """Build the score role. `stack` closes its parts, the source first, so that the sink can still commit as it leaves."""
-    kafka, contract = settings.kafka, load_contract(settings)
+    contract = load_contract(settings)
     check_model_file(settings, contract)
     stages = ScoreStages(
         matcher=Matcher(load_watchlist(settings)),
@@ -153,20 +159,18 @@ def build_score(settings: Settings, stack: ExitStack, stop: threading.Event) -> 
         pad_id=contract.pad_id,
     )
     model = stack.enter_context(closing(connect_model(settings, contract)))
-    _patiently("the model", lambda: check_model(model, contract), stop)
-    sink = stack.enter_context(closing(_sink(settings, "score", stop)))
-    source = stack.enter_context(closing(KafkaSource(kafka, f"{kafka.group_prefix}-score")))
-    return ScoreRole(ScorePorts(source, sink, model), stages, _score_options(settings, contract))
+    start.until("model", _model_place(settings, contract), lambda: check_model(model, contract), "is triton.url right?")
+    sink, source = _kafka(settings, "score", stack, start)
+    ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
+    return ScoreRole(ports, stages, _score_options(settings, contract))
 
 
-def build_alert(settings: Settings, stack: ExitStack, stop: threading.Event) -> AlertRole:
+def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:
     """Build the alert role; the order of closing is as for the score role."""
     kafka, alert = settings.kafka, settings.alert
     rules = load_rules(settings)
-    store = stack.enter_context(closing(connect_store(settings)))
-    _patiently("Redis", store.version, stop)
-    sink = stack.enter_context(closing(_sink(settings, "alert", stop)))
-    source = stack.enter_context(closing(KafkaSource(kafka, f"{kafka.group_prefix}-alert")))
+    store = ObservedStore(_redis(settings, stack, start), start.watch)
+    sink, source = _kafka(settings, "alert", stack, start)
     options = AlertOptions(
         topic=kafka.topics.signals,
         allowed_lateness_ms=int(alert.allowed_lateness_s * 1000),
@@ -196,10 +200,47 @@ def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:
     )
 
 
-def _sink(settings: Settings, role: RoleName, stop: threading.Event) -> KafkaSink:
+def _kafka(settings: Settings, role: RoleName, stack: ExitStack, start: Start) -> tuple[ObservedSink, ObservedSource]:
+    """Wait for Kafka and for the role's topics; the source is closed before the sink."""
+    kafka = settings.kafka
+    what, remedy = f"Kafka at {kafka.bootstrap_servers}", "is it up, and is kafka.bootstrap_servers right?"
+    start.until("kafka", what, lambda: require_topics(kafka, _topics(settings, role)), remedy)
+    sink = stack.enter_context(closing(start.until("kafka", what, lambda: _sink(settings, role), remedy)))
+    source = stack.enter_context(closing(KafkaSource(kafka, f"{kafka.group_prefix}-{role}")))
+    return ObservedSink(sink, start.watch), ObservedSource(source, start.watch, lambda: source.statistics)
+
+
+def _topics(settings: Settings, role: RoleName) -> list[str]:
+    topics, inputs = settings.kafka.topics, settings.kafka.input_topics
+    return (
+        [*inputs, topics.predictions, topics.signals, topics.dead_letters]
+        if role == "score"
+        else [topics.signals, topics.alerts]
+    )
+
+
+def _sink(settings: Settings, role: RoleName) -> KafkaSink:
     prefix = settings.kafka.transactional_id or process_id()
-    name = f"{settings.kafka.group_prefix}-{role}-{prefix}"
-    return _patiently("Kafka", lambda: KafkaSink(settings.kafka, name), stop)
+    return KafkaSink(settings.kafka, f"{settings.kafka.group_prefix}-{role}-{prefix}")
+
+
+def _redis(settings: Settings, stack: ExitStack, start: Start) -> RedisAlertStore:
+    """Wait for Redis; of a cluster, making the client asks a node already."""
+    what, remedy = f"Redis at {_redis_address(settings)}", "is it up, and is redis.url right?"
+    store = stack.enter_context(closing(start.until("redis", what, lambda: connect_store(settings), remedy)))
+    start.until("redis", what, store.version, remedy)
+    return store
+
+
+def _redis_address(settings: Settings) -> str:
+    """Host and port, or the socket's path: the URL may hold a password."""
+    url = urlsplit(settings.redis.url.get_secret_value())
+    return url.path if url.scheme == "unix" else url.netloc.rpartition("@")[2]
+
+
+def _model_place(settings: Settings, contract: Contract) -> str:
+    where = f"Triton at {settings.triton.url}" if settings.model.backend == "triton" else "this process"
+    return f"the model {contract.model.ref.name} on {where}"
 
 
 def _in_process_model(settings: Settings, contract: Contract) -> Model:
@@ -234,47 +275,3 @@ def _read_text(path: Path, setting: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{setting}: {path} cannot be read: {error}") from error
-
-
-def _patiently(what: str, call: Callable[[], T], stop: threading.Event) -> T:
-    """Call until it works, waiting 1 s doubling to 15 s in between; a stop ends the waiting with the last error."""
-    pause_s = 1.0
-    while True:
-        try:
-            return call()
-        except RetryableError as error:
-            log.warning("waiting", what=what, error=str(error), again_in_s=pause_s)
-            if stop.wait(pause_s):
-                raise
-            pause_s = min(15.0, 2 * pause_s)
-
-
-@contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and SIGINT set `stop` and nothing else."""
-    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _run(roles: dict[RoleName, Role], stop: threading.Event) -> None:
-    failures: list[Exception] = []
-
-    def guarded(role: Role) -> None:
-        try:
-            role.run(stop)
-        except Exception as error:  # noqa: BLE001 - the top of the loop: one role's end must end the process, whatever it was
-            failures.append(error)
-            stop.set()
-
-    threads = [threading.Thread(target=guarded, args=(role,), name=name) for name, role in roles.items()]
-    for thread in threads:
-        thread.start()
-    stop.wait()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]

@@ -14,12 +14,15 @@ Register = Callable[[typer.Typer], None]
 
 
 def main() -> None:
-    """Run the command line; exits with 0, with 1 on an error that we know, with 2 on wrong usage, with 130 on Ctrl-C."""
+    """Run the command line; exits with 0, with 1 on an error that we know, with 2 on wrong usage, with 130 on Ctrl-C.
+
+    `tidings work` takes Ctrl-C as a wish to leave and exits with 0; with 3 if it had to leave before its work was finished.
+    """
     try:
         build()()
     except TidingsError as error:
         typer.secho(f"tidings: {error}", fg="red", err=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -2,7 +2,9 @@
 
 
 class TidingsError(Exception):
-    """The base. Its message is one sentence for the person who has to act on it."""
+    """The base. Its message is one sentence for the person who has to act on it; `exit_code` is what the process ends with."""
+
+    exit_code = 1
 
 
 class SettingsError(TidingsError):
@@ -27,6 +29,16 @@ class FencedError(TidingsError):
 
 class FatalError(TidingsError):
     """This process cannot go on; its supervisor should start another."""
+
+
+class StoppedError(TidingsError):
+    """The process was told to leave, and what was being waited for is given up."""
+
+
+class UnfinishedError(TidingsError):
+    """The process left with work in hand that another worker will do again; nothing is lost."""
+
+    exit_code = 3
 
 
 class DecodeError(TidingsError):

@@ -34,6 +34,27 @@ class RebalanceListener(Protocol):
         ...
 
 
+class PartitionStatistics(msgspec.Struct, frozen=True):
+    """What a consumer last knew of a partition: the offset it fetches next, the end, and how many records wait fetched.
+
+    The end is that of a read_committed reader. Of a partition that is paused nothing new is learnt.
+    """
+
+    next_fetch: int
+    end: int
+    queued: int
+
+
+class SourceStatistics(msgspec.Struct, frozen=True):
+    """What a consumer last knew of its cluster and its group: a copy, a few seconds old at most while it polls."""
+
+    brokers_up: int
+    in_group: bool
+    """Whether it is a member that takes part, with or without partitions."""
+    rebalances: int
+    partitions: dict[TopicPartition, PartitionStatistics]
+
+
 class Source(Protocol):
     """A consumer in a group. It never commits: offsets go through `Sink.commit` or live with the effects."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -37,6 +37,11 @@ Count = Annotated[int, Field(gt=0)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _none_if_off(value: object) -> object:
+    """YAML 1.1 reads a bare `off` as false."""
+    return None if value is False or (isinstance(value, str) and value.lower() in {"off", "null", "none"}) else value
 
 
 class Topics(_Section):
@@ -161,6 +166,18 @@ class AlertSettings(_Section):
     """Signals handled in one cycle."""
 
 
+class OpsSettings(_Section):
+    """What operators see of a worker, and how long it may take to leave."""
+
+    host: str = "127.0.0.1"
+    """Where `/healthz`, `/readyz` and `/metrics` are served; in a container 0.0.0.0, so that its network reaches them."""
+    port: Annotated[int | None, BeforeValidator(_none_if_off), Field(ge=0, le=65535)] = 9464
+    """0 takes any free port, `off` serves nothing. Set to a port that is taken, the worker does not start; only where it is
+    not set at all does a second worker on the same machine take any free port instead, and say which."""
+    shutdown_timeout_s: Seconds = 25
+    """From SIGTERM on a worker has so long to finish what it has in hand; then it leaves anyway. Kubernetes gives 30 s."""
+
+
 class LogSettings(_Section):
     """What is logged and how."""
 
@@ -185,6 +202,7 @@ class Settings(BaseSettings):
     triton: TritonSettings = TritonSettings()
     score: ScoreSettings = ScoreSettings()
     alert: AlertSettings = AlertSettings()
+    ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

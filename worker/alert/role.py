@@ -77,6 +77,14 @@ class AlertRole:
         while self.step(timeout_s, time.monotonic()) or waited or self.counts.relayed != relayed:
             relayed, waited = self.counts.relayed, bool(self._waiting)
 
+    @property
+    def in_hand(self) -> int:
+        """How many signals were polled and not yet taken up."""
+        return len(self._backlog)
+
+    def hasten(self) -> None:
+        """Do nothing more than a stop does: it already ends the wait for a store that does not answer."""
+
     def step(self, timeout_s: float, now_s: float) -> int:
         """Do one cycle and return how many signals it took; `now_s` is monotonic.
 

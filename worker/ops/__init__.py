@@ -1,1 +1,1 @@
-"""What operators need of a worker: logs, and later metrics and health."""
+"""What operators need of a worker: logs, health, metrics, waiting at the start, leaving in time."""

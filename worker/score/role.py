@@ -110,6 +110,7 @@ class ScoreRole:
         self._paused = self._pause_again = False
         self._committed_at = self._reported_at = monotonic()
         self._aborts_in_a_row = 0
+        self._hastened = False
         self.counts, self._reported = ScoreCounts(), ScoreCounts()
 
     def run(self, stop: Event) -> None:
@@ -141,6 +142,15 @@ class ScoreRole:
     def idle(self) -> bool:
         """Whether nothing is in hand."""
         return len(self._progress) == 0
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are in hand; may be read from any thread."""
+        return len(self._progress)
+
+    def hasten(self) -> None:
+        """End the draining, from another thread: what is done is published as the source is closed, the rest is dropped."""
+        self._hastened = True
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Start at the committed offsets. New partitions are not paused, so a worker that is full pauses again."""
@@ -280,7 +290,7 @@ class ScoreRole:
         """Finish and publish what is in hand, reading nothing new, within the time allowed; polling keeps the membership."""
         deadline = self._monotonic() + self._options.drain_timeout_s
         self._ports.source.pause(sorted(self._assigned))
-        while not self.idle and self._monotonic() < deadline:
+        while not (self.idle or self._hastened) and self._monotonic() < deadline:
             self._ports.source.poll(1, 0)
             self._infer()
             self._publish_if_due()

@@ -3,6 +3,7 @@
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
 from worker.adapters.kafka.history import KafkaHistory
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
+from worker.adapters.kafka.presence import require_topics
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 
@@ -16,5 +17,6 @@ __all__ = [
     "TopicSpec",
     "create_topics",
     "inspect",
+    "require_topics",
     "topic_plan",
 ]

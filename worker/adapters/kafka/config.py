@@ -54,6 +54,8 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
         "queued.max.messages.kbytes": 32 * 1024,
         "fetch.wait.max.ms": 50,
         "group.protocol": settings.group_protocol,
+        # Where the partitions end and whether a broker is connected, for the lag and for /readyz; a few kB of JSON each time.
+        "statistics.interval.ms": 2_000,
     }
     if settings.group_protocol == "classic":
         config["partition.assignment.strategy"] = "cooperative-sticky"

@@ -8,9 +8,10 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, error_logger, translated
+from worker.adapters.kafka.statistics import decode_statistics
 from worker.errors import FatalError, RetryableError
 from worker.messages import Record, TopicPartition
-from worker.ports import RebalanceListener
+from worker.ports import RebalanceListener, SourceStatistics
 from worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -23,9 +24,12 @@ class KafkaSource:
         self._fatal: KafkaError | None = None
         self._log_error = error_logger("consumer")
         with configuring():
-            self._consumer = ck.Consumer(consumer_config(settings, group) | {"error_cb": self._on_error})
+            callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
+            self._consumer = ck.Consumer(consumer_config(settings, group) | callbacks)
         self._assigned: set[TopicPartition] = set()
         self._sought: dict[TopicPartition, int] = {}
+        self.statistics: SourceStatistics | None = None
+        """The last that librdkafka told, None before the first time; may be read from any thread."""
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
         """See `ports.Source`."""
@@ -139,6 +143,9 @@ class KafkaSource:
         self._log_error(error)
         if error.fatal():
             self._fatal = error
+
+    def _on_statistics(self, text: str) -> None:
+        self.statistics = decode_statistics(text)
 
     def _is_record(self, message: ck.Message) -> bool:
         error = message.error()

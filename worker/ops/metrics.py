@@ -1,0 +1,197 @@
+"""Metrics for Prometheus, read from the roles' own counts when they are scraped: the hot path pays nothing for them.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` on what only grows, help on all of them.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.ops.health import Health
+from worker.ops.server import Answer, Page
+from worker.ops.watch import HasBreaker, ModelWatch, RoleWatch
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PHASES = ("closed", "open", "half_open")
+
+
+class _Count(NamedTuple):
+    field: str
+    name: str
+    help: str
+
+
+SCORE_COUNTS = (
+    _Count("messages", "tidings_messages", "Messages taken from the input topics, again after an aborted transaction."),
+    _Count("predictions", "tidings_predictions", "Messages scored, again after an aborted transaction."),
+    _Count("signals", "tidings_signals", "Signals made, one per message and alert key, again after an aborted transaction."),
+    _Count("duplicates", "tidings_duplicates", "Messages whose text was seen before."),
+    _Count("batches", "tidings_batches", "Batches that the model answered."),
+    _Count("padded", "tidings_batch_token_places", "Token places sent to the model, padding included."),
+    _Count("tokens", "tidings_batch_tokens", "Tokens sent to the model; the rest of the places is padding."),
+)
+ALERT_COUNTS = (
+    _Count("signals", "tidings_alert_signals", "Signals whose effects are stored."),
+    _Count("undecodable", "tidings_alert_signals_undecodable", "Signals that could not be read, and were passed over."),
+    _Count("late", "tidings_alert_signals_late", "Signals that came after the last window boundary, too late to count."),
+    _Count("fired", "tidings_alerts_fired", "Alerts that began to fire."),
+    _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),
+    _Count("relayed", "tidings_alert_events_relayed", "Alert events passed on from Redis to Kafka."),
+    _Count("fenced", "tidings_alert_fenced", "Commits that Redis refused, because another worker owns the partition."),
+    _Count("store_retries", "tidings_alert_store_retries", "Calls to Redis that failed and were made again."),
+)
+COUNTS = {"score": SCORE_COUNTS, "alert": ALERT_COUNTS}
+
+
+class WorkerCollector(Collector):
+    """Everything about the roles of this process; `tidings_consumer_*` says how far behind each is."""
+
+    def __init__(
+        self,
+        roles: Iterable[RoleWatch],
+        model: ModelWatch,
+        health: Health,
+        version: str,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._roles = tuple(roles)
+        self._model = model
+        self._health = health
+        self._version = version
+        self._wall_clock = wall_clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        yield InfoMetricFamily("tidings_build", "The version of Tidings.", {"version": self._version})
+        yield from self._readiness()
+        for role in self._roles:
+            yield from _counts(role)
+        yield from _published(self._roles)
+        yield from _group(self._roles, int(self._wall_clock() * 1000))
+        yield from self._model_families()
+        yield from self._commit_seconds()
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: it depends on the roles, which are yet to be built."""
+        return ()
+
+    def _readiness(self) -> Iterator[Metric]:
+        ready = GaugeMetricFamily(
+            "tidings_ready", "Whether a part is ready (1) or waited for (0); see /readyz.", labels=["part"]
+        )
+        for part, told in self._health.readiness().parts.items():
+            ready.add_metric([part], float(told["ready"]))
+        silent = GaugeMetricFamily(
+            "tidings_loop_age_seconds", "Time since the role's loop last came round.", labels=["role"], unit="seconds"
+        )
+        for role in self._roles:
+            silent.add_metric([role.name], self._health.silent_s(role.name))
+        return iter((ready, silent))
+
+    def _model_families(self) -> Iterator[Metric]:
+        if not any(role.name == "score" for role in self._roles):
+            return
+        yield CounterMetricFamily(
+            "tidings_model_failures", "Requests to the model that failed; their batches are sent again.", self._model.failures
+        )
+        yield from self._model.seconds.collect()
+        breaker = GaugeMetricFamily(
+            "tidings_model_breaker", "The model's circuit breaker: 1 for the phase that it is in.", labels=["phase"]
+        )
+        for guarded in (role.role for role in self._roles):
+            if isinstance(guarded, HasBreaker):
+                now = guarded.breaker.phase
+                for phase in PHASES:
+                    breaker.add_metric([phase], float(phase == now))
+        yield breaker
+
+    def _commit_seconds(self) -> Iterator[Metric]:
+        """Merge the roles' histograms into one family with the role as a label."""
+        merged: Metric | None = None
+        for role in self._roles:
+            for family in role.commit_seconds.collect():
+                merged = merged or Metric(family.name, family.documentation, family.type)
+                for sample in family.samples:
+                    merged.add_sample(sample.name, {**sample.labels, "role": role.name}, sample.value)
+        if merged is not None:
+            yield merged
+
+
+def registry(collector: Collector) -> CollectorRegistry:
+    """Return a registry with the worker's metrics and the process's own (memory, CPU, open files, garbage collection)."""
+    made = CollectorRegistry()
+    made.register(collector)
+    for own in (ProcessCollector, PlatformCollector, GCCollector):
+        own(registry=made)
+    return made
+
+
+def metrics_page(made: CollectorRegistry) -> Page:
+    """Return the page with these metrics, in Prometheus' text format 0.0.4."""
+    return lambda: Answer(HTTPStatus.OK, CONTENT_TYPE, generate_latest(made))
+
+
+def _counts(watch: RoleWatch) -> Iterator[Metric]:
+    role = watch.role
+    for count in COUNTS.get(watch.name, ()):
+        yield CounterMetricFamily(count.name, count.help, getattr(role.counts, count.field) if role is not None else 0)
+
+
+def _published(roles: Iterable[RoleWatch]) -> Iterator[Metric]:
+    published = CounterMetricFamily(
+        "tidings_records_published", "Records published in transactions that were committed.", labels=["topic"]
+    )
+    letters = CounterMetricFamily("tidings_dead_letters", "Dead letters published, by reason.", labels=["reason"])
+    in_hand = GaugeMetricFamily("tidings_records_in_hand", "Records taken and not yet done.", labels=["role"])
+    aborted = CounterMetricFamily("tidings_transactions_aborted", "Kafka transactions that were rolled back.", labels=["role"])
+    for role in roles:
+        by_topic, by_reason = role.published()
+        _add(published, by_topic)
+        _add(letters, by_reason)
+        in_hand.add_metric([role.name], role.role.in_hand if role.role is not None else 0)
+        aborted.add_metric([role.name], role.aborted)
+    return iter((published, letters, in_hand, aborted))
+
+
+def _add(family: CounterMetricFamily, counts: Mapping[str, int]) -> None:
+    for label, count in sorted(counts.items()):
+        family.add_metric([label], count)
+
+
+def _group(roles: Iterable[RoleWatch], now_ms: int) -> Iterator[Metric]:
+    labels = ["role", "topic", "partition"]
+    seconds = GaugeMetricFamily(
+        "tidings_consumer_lag_seconds",
+        "Age of the oldest record that is not committed, by its time in Kafka; 0 when caught up. It grows while the worker is"
+        " held up. A backlog that this worker has not begun to read counts from when it was noticed.",
+        labels=labels,
+    )
+    records = GaugeMetricFamily(
+        "tidings_consumer_lag_records",
+        "Records in hand and on the broker that are not committed. What comes in while the partition is paused is not in it.",
+        labels=labels,
+    )
+    committed = GaugeMetricFamily(
+        "tidings_consumer_committed_offset",
+        "The next offset to read, as this worker last committed it; for the alert role it is the relay's position.",
+        labels=labels,
+    )
+    assigned = GaugeMetricFamily("tidings_consumer_partitions", "Partitions assigned.", labels=["role"])
+    rebalances = CounterMetricFamily("tidings_consumer_rebalances", "Rebalances of the group.", labels=["role"])
+    for role in roles:
+        told = role.statistics
+        behind = role.lag.behind(told.partitions if told else {}, now_ms)
+        assigned.add_metric([role.name], len(behind))
+        rebalances.add_metric([role.name], told.rebalances if told else 0)
+        for partition, figures in behind.items():
+            place = [role.name, partition.topic, str(partition.partition)]
+            seconds.add_metric(place, figures.seconds)
+            records.add_metric(place, figures.records)
+            if figures.committed is not None:
+                committed.add_metric(place, figures.committed)
+    return iter((seconds, records, committed, assigned, rebalances))

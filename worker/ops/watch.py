@@ -1,0 +1,88 @@
+"""What is watched of one role and of the model: figures that the wrappers of `observed` keep and the metrics show."""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from prometheus_client import Histogram
+
+from worker.ops.health import Health
+from worker.ops.lag import Lag
+from worker.ports import SourceStatistics
+
+_COMMIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 45)
+_MODEL_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class HasCounts(Protocol):
+    """A role as the metrics see it: plain counts, and how many records it has in hand."""
+
+    @property
+    def counts(self) -> object:
+        """Its counts, a struct of integers."""
+        ...
+
+    @property
+    def in_hand(self) -> int:
+        """Records taken and not yet done."""
+        ...
+
+
+class HasPhase(Protocol):
+    """A circuit breaker as the metrics see it."""
+
+    @property
+    def phase(self) -> str:
+        """`closed`, `open` or `half_open`."""
+        ...
+
+
+@runtime_checkable
+class HasBreaker(Protocol):
+    """A role that guards its model with a circuit breaker."""
+
+    @property
+    def breaker(self) -> HasPhase:
+        """Where the breaker stands."""
+        ...
+
+
+class RoleWatch:
+    """What is known of one role. Its thread writes, the server's reads; counts only grow."""
+
+    def __init__(self, name: str, health: Health) -> None:
+        self.name = name
+        self.health = health
+        self.lag = Lag()
+        self.role: HasCounts | None = None
+        """None until it is built."""
+        self.statistics: SourceStatistics | None = None
+        self.aborted = 0
+        self.commit_seconds = Histogram(
+            "tidings_commit_seconds", "One Kafka transaction, seconds.", registry=None, buckets=_COMMIT_BUCKETS_S
+        )
+        self._lock = threading.Lock()
+        self._published: Counter[str] = Counter()
+        self._dead_letters: Counter[str] = Counter()
+
+    def count(self, published: Mapping[str, int], dead_letters: Mapping[str, int]) -> None:
+        """Add what a committed transaction published, records by topic and dead letters by reason."""
+        with self._lock:
+            self._published.update(published)
+            self._dead_letters.update(dead_letters)
+
+    def published(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return records by topic and dead letters by reason so far."""
+        with self._lock:
+            return dict(self._published), dict(self._dead_letters)
+
+
+class ModelWatch:
+    """What is known of the model: requests answered and failed, and how long they took."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.seconds = Histogram(
+            "tidings_model_request_seconds", "One request to the model, seconds.", registry=None, buckets=_MODEL_BUCKETS_S
+        )
