@@ -197,6 +197,7 @@ def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:
         commit_interval_s=score.commit_interval_ms / 1000,
         commit_messages=score.commit_messages,
         max_future_ms=int(score.max_future_s * 1000),
+        drain_timeout_s=settings.ops.shutdown_timeout_s,
     )
 
 

@@ -171,7 +171,7 @@ class OpsSettings(_Section):
 
     host: str = "127.0.0.1"
     """Where `/healthz`, `/readyz` and `/metrics` are served; in a container 0.0.0.0, so that its network reaches them."""
-    port: Annotated[int | None, BeforeValidator(_none_if_off), Field(ge=0, le=65535)] = 9464
+    port: Annotated[Annotated[int, Field(ge=0, le=65535)] | None, BeforeValidator(_none_if_off)] = 9464
     """0 takes any free port, `off` serves nothing. Set to a port that is taken, the worker does not start; only where it is
     not set at all does a second worker on the same machine take any free port instead, and say which."""
     shutdown_timeout_s: Seconds = 25

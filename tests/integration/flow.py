@@ -1,5 +1,6 @@
 """The worker as a process of its own on the real stack, with topics, groups and keys of the test's own."""
 
+import http.client
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -22,6 +23,7 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
+T = TypeVar("T")
 
 
 @dataclass
@@ -98,9 +100,10 @@ class Flow:
         """Run a worker process; it is gone afterwards, whatever happened."""
         with (self.folder / "worker.log").open("ab") as log:
             command = [sys.executable, "-m", "worker", "work", "--roles", roles]
+            begin = log.tell()
             process = subprocess.Popen(command, cwd=self.folder, env={**os.environ, **self.env}, stderr=log)
         try:
-            yield WorkerProcess(process)
+            yield WorkerProcess(process, self.folder / "worker.log", begin)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -112,11 +115,45 @@ class WorkerProcess:
     """A running worker."""
 
     process: "subprocess.Popen[bytes]"
+    log: Path
+    log_begin: int
+    """Where this process's part of the log begins."""
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log so far that tell of this event."""
+        whole = self.log.read_bytes()[self.log_begin :].rpartition(b"\n")[0].splitlines()
+        told = [json.loads(line) for line in whole if line.startswith(b"{")]
+        return [line for line in told if line["event"] == event]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask for `/healthz`, `/readyz` or `/metrics`; returns the status and the body."""
+        (serving,) = self.until(lambda: self.lines("serving health and metrics"))
+        with closing(http.client.HTTPConnection("127.0.0.1", serving["port"], timeout=10)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def until(self, look: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+        """Look until there is something to see, and return it; fails when it takes too long, or the worker has ended."""
+        deadline = time.monotonic() + patience_s
+        while not (seen := look()):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+        return seen
+
+    def ready(self) -> bool:
+        """Whether `/readyz` says so."""
+        return self.get("/readyz")[0] == 200
 
     def terminate(self) -> int:
         """Ask it to leave, as Kubernetes does; returns its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.signal()
         return self.process.wait(timeout=PATIENCE_S)
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal and go on."""
+        self.process.send_signal(number)
 
     def finished_within(self, seconds: float, done: Callable[[], bool]) -> int | None:
         """Wait until it has ended or `done` says that its work is done; returns its exit code, None if it lives.
@@ -150,6 +187,7 @@ def make_flow(names: Names, stack_env: Mapping[str, str], folder: Path, files: M
         "TIDINGS_KAFKA__SESSION_TIMEOUT_S": "6",
         "TIDINGS_KAFKA__TRANSACTION_TIMEOUT_S": "10",
         "TIDINGS_REDIS__PREFIX": names.prefix,
+        "TIDINGS_OPS__PORT": "0",
         "TIDINGS_MODEL__REPOSITORY": str(ROOT / "triton_repo"),
     }
     settings = _settings(env)

@@ -1,7 +1,7 @@
 """The life of a worker process: its roles, a thread each, and how they leave.
 
 ```
-            first signal, or a role ends      second signal, or 3/5 of the time     the time is over
+            first signal, or a role ends      second signal, or 4/5 of the time     the time is over
    working ─────────────────────────────▶ leaving ──────────────────────▶ hastened ────────────────▶ exit at once
 ```
 
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 import structlog
 
@@ -26,9 +26,10 @@ from worker.errors import StoppedError, UnfinishedError
 from worker.ops.health import Health
 
 log = structlog.get_logger(__name__)
-_DRAINING_SHARE = 0.6
+_DRAINING_SHARE = 0.8
 """The part of the time that roles have to finish what is in hand; the rest is for the last commit and for leaving the group."""
 _HASTE_S = 5.0
+_WAIT_S = 0.25
 _STARTING_S = 1.0
 """What a role gets to leave that is not built yet: it has nothing in hand, and may be in the middle of a long call."""
 
@@ -68,7 +69,7 @@ class Lifetime:
         exit_process: ends the process without waiting for any thread.
     """
 
-    def __init__(self, health: Health, timeout_s: float, exit_process: Callable[[int], object] | None = None) -> None:
+    def __init__(self, health: Health, timeout_s: float, exit_process: Callable[[int], NoReturn] | None = None) -> None:
         self._health = health
         self._timeout_s = timeout_s
         self._exit_process = exit_process or _exit_process
@@ -129,12 +130,18 @@ class Lifetime:
             self._unfinished.append(f"{name}: {left} records in hand")
 
     def _next_event(self) -> "_Ended | signal.Signals | None":
-        """Wait for what happens next; None when it is time to hurry."""
+        """Wait for what happens next; None when it is time to hurry.
+
+        In short waits: a signal that comes just before a wait does not interrupt it, and Python's handler runs only after it.
+        """
         until_s = self._until_s()
-        try:
-            return self._events.get(timeout=None if until_s == float("inf") else max(0.0, until_s - time.monotonic()))
-        except Empty:
-            return None
+        while True:
+            left_s = until_s - time.monotonic()
+            try:
+                return self._events.get(timeout=min(_WAIT_S, max(0.0, left_s)))
+            except Empty:
+                if left_s <= 0:
+                    return None
 
     def _until_s(self) -> float:
         if not self._stop.is_set():
@@ -194,7 +201,6 @@ class Lifetime:
             log.error(_left(left), after_s=round(time.monotonic() - self._began_s, 1))
         else:
             log.info("stopped", while_starting=sorted(self._alive))
-        self._alive.clear()
         self._exit_process(1 if self._failures else UnfinishedError.exit_code if left else 0)
 
     def _in_hand(self) -> dict[str, int]:
@@ -218,7 +224,7 @@ def _left(unfinished: list[str]) -> str:
     return f"left before the work in hand was finished; it is not lost, another worker will do it ({'; '.join(unfinished)})"
 
 
-def _exit_process(code: int) -> None:
+def _exit_process(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -103,7 +103,8 @@ class WorkerCollector(Collector):
         breaker = GaugeMetricFamily(
             "tidings_model_breaker", "The model's circuit breaker: 1 for the phase that it is in.", labels=["phase"]
         )
-        for guarded in (role.role for role in self._roles):
+        for role in self._roles:
+            guarded: object = role.role
             if isinstance(guarded, HasBreaker):
                 now = guarded.breaker.phase
                 for phase in PHASES:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.errors import AbortedError, RetryableError, TidingsError
+from worker.errors import AbortedError, FencedError, RetryableError, TidingsError
 from worker.messages import OutRecord, Record, TopicPartition
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import (
@@ -240,6 +240,9 @@ class ObservedStore:
             yield
         except RetryableError as error:
             self._watch.health.report("redis", self._watch.name, False, str(error))
+            raise
+        except FencedError:
+            self._watch.health.report("redis", self._watch.name, True, "answers")
             raise
         self._watch.health.report("redis", self._watch.name, True, "answers")
 
