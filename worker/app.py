@@ -24,7 +24,7 @@ from worker.errors import ContractError, SettingsError
 from worker.ops.health import Health, stall_limit_s
 from worker.ops.lifetime import Lifetime, Role
 from worker.ops.metrics import WorkerCollector, metrics_page, registry
-from worker.ops.observed import ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
 from worker.ops.server import pages, serving
 from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
@@ -178,7 +178,7 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         max_records=alert.max_poll_records,
     )
     relay = Relay(sink, store, RelayOptions(topic=kafka.topics.alerts))
-    return AlertRole(AlertPorts(source, store, KafkaHistory(kafka)), relay, rules, options)
+    return AlertRole(AlertPorts(source, store, ObservedHistory(KafkaHistory(kafka), start.watch)), relay, rules, options)
 
 
 def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:

@@ -1,6 +1,7 @@
 """The rules of `worker.ports.Source` and `Sink`, held by the broker in memory and by a real Kafka with both group protocols."""
 
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -11,7 +12,7 @@ import pytest
 
 from tests.conftest import Names
 from tests.contract.kafka_brokers import Broker, Member, MemoryBroker, RealBroker, Recorder, fill, until
-from worker.adapters.kafka import KafkaSource, PlainProducer, PlainReader, create_topics, inspect
+from worker.adapters.kafka import KafkaSource, PlainProducer, PlainReader, create_topics, inspect, require_topics
 from worker.errors import AbortedError, FatalError, RetryableError, SettingsError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings, Topics
@@ -498,6 +499,43 @@ def test_topics_are_made_once(real: RealBroker, names: Names) -> None:
     after = inspect(settings)
     assert after.missing == []
     assert {(topic.partitions, topic.denied) for topic in after.topics} == {(3, ())}
+
+
+def test_topics_are_required_and_not_made(real: RealBroker, names: Names) -> None:
+    """What is missing is named, and is missing still."""
+    there, missing = real.topic(), names.topic("missing")
+    require_topics(real.settings, [there])
+    for _ in range(2):
+        with pytest.raises(RetryableError, match=rf"no topic {re.escape(missing)} .*--create-topics"):
+            require_topics(real.settings, [there, missing])
+
+
+def test_a_cluster_that_is_away_is_a_matter_of_waiting() -> None:
+    """The error names the address."""
+    away = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(RetryableError, match=r"127\.0\.0\.1:1"):
+        require_topics(away, ["news"])
+
+
+def test_a_consumer_tells_where_it_stands(real: RealBroker) -> None:
+    """A broker is up, it is in its group; of its partition it knows the end, and that it has passed a transaction's marker."""
+    member, sink = joined(real), real.sink()
+    (mine,) = member.assigned
+    sink.commit([out(b"1", mine.topic), out(b"2", mine.topic)], {}, member.source.group_metadata())
+    source = member.source
+    assert isinstance(source, KafkaSource)
+
+    def caught_up() -> bool:
+        told = source.statistics
+        at = told.partitions.get(mine) if told else None
+        return at is not None and (at.next_fetch, at.end, at.queued) == (3, 3, 0)
+
+    until(caught_up, member)
+    assert member.values() == [b"1", b"2"]
+    assert source.statistics is not None
+    assert source.statistics.brokers_up > 0
+    assert source.statistics.in_group
+    assert source.statistics.rebalances >= 1
 
 
 def test_a_plain_reader_sees_what_is_committed(real: RealBroker) -> None:

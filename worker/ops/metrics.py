@@ -43,6 +43,7 @@ ALERT_COUNTS = (
     _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),
     _Count("relayed", "tidings_alert_events_relayed", "Alert events passed on from Redis to Kafka."),
     _Count("fenced", "tidings_alert_fenced", "Commits that Redis refused, because another worker owns the partition."),
+    _Count("rebuilt", "tidings_alert_partitions_rebuilt", "Partitions whose state was rebuilt, as Redis had lost it."),
     _Count("store_retries", "tidings_alert_store_retries", "Calls to Redis that failed and were made again."),
 )
 COUNTS = {"score": SCORE_COUNTS, "alert": ALERT_COUNTS}

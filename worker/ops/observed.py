@@ -18,6 +18,7 @@ from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import (
     AlertCommit,
     AlertStore,
+    History,
     Model,
     ModelInfo,
     PartitionState,
@@ -25,6 +26,7 @@ from worker.ports import (
     Sink,
     Source,
     SourceStatistics,
+    StoredEvent,
     StreamPart,
     TokenBatch,
 )
@@ -236,6 +238,7 @@ class ObservedStore:
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
+        self._watch.health.beat(self._watch.name)
         try:
             yield
         except RetryableError as error:
@@ -245,6 +248,24 @@ class ObservedStore:
             self._watch.health.report("redis", self._watch.name, True, "answers")
             raise
         self._watch.health.report("redis", self._watch.name, True, "answers")
+
+
+class ObservedHistory:
+    """A `History` whose answers are a sign of life: loading a partition takes many of them, and no poll comes in between."""
+
+    def __init__(self, history: History, watch: RoleWatch) -> None:
+        self._history = history
+        self._watch = watch
+
+    def signals(self, partition: TopicPartition, offsets: range) -> list[Record]:
+        """See `History`."""
+        self._watch.health.beat(self._watch.name)
+        return self._history.signals(partition, offsets)
+
+    def alert_events(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, list[StoredEvent]]:
+        """See `History`."""
+        self._watch.health.beat(self._watch.name)
+        return self._history.alert_events(partitions)
 
 
 def _reason(record: OutRecord) -> str | None:

@@ -1,6 +1,7 @@
 """`/healthz`, `/readyz` and `/metrics` over HTTP, on threads of their own: a role that is stuck does not silence them."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -120,8 +121,11 @@ class _Server(ThreadingHTTPServer):
         finally:
             self._slots.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up or took too long is its own affair."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+        """A client that hung up or took too long is its own affair; anything else is a fault of ours."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            log.error("a page failed", exc_info=error)
 
 
 class _Handler(BaseHTTPRequestHandler):

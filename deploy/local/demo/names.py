@@ -52,4 +52,5 @@ def worker_settings(names: Names, files: Path, repository: Path) -> Mapping[str,
         "TIDINGS_ALERT__ALLOWED_LATENESS_S": str(ALLOWED_LATENESS_S),
         "TIDINGS_MODEL__REPOSITORY": str(repository),
         "TIDINGS_LOG__FORMAT": "json",
+        "TIDINGS_OPS__PORT": "0",
     }

@@ -147,6 +147,18 @@ def test_mounts_are_where_the_settings_look(role: str, services: dict[str, Servi
     assert {value for value in services[role]["environment"].values() if value.startswith("/")} == targets
 
 
+@pytest.mark.parametrize("role", ["score", "alert"])
+def test_a_worker_is_asked_whether_it_is_alive(role: str, services: dict[str, Service]) -> None:
+    """By what the image has, where the settings say that it listens; Docker waits for longer than it takes to leave."""
+    service = services[role]
+    command = service["healthcheck"]["test"]
+    assert command[:3] == ["CMD", "python", "-c"]
+    compile(command[3], "healthcheck", "exec")
+    assert f"http://127.0.0.1:{service['environment']['TIDINGS_OPS__PORT']}/healthz" in command[3]
+    assert service["environment"]["TIDINGS_OPS__HOST"] == "0.0.0.0"  # noqa: S104 - in a container, nothing is published
+    assert float(service["stop_grace_period"].removesuffix("s")) > Settings().ops.shutdown_timeout_s
+
+
 def test_example_rules_and_watchlist_are_valid() -> None:
     """The example files pass the checks that the worker makes when it starts."""
     watchlist = parse_watchlist((DEPLOY / "compose" / "watchlist.yaml").read_text(), "watchlist.yaml")

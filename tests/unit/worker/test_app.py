@@ -1,18 +1,24 @@
 import hashlib
 import os
 import signal
+import socket
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from worker import app
+from worker.alert.role import AlertCounts
 from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
-from worker.errors import ContractError, FatalError, RetryableError, SettingsError
-from worker.settings import Settings
+from worker.errors import ContractError, RetryableError, SettingsError
+from worker.score.role import ScoreCounts
+from worker.settings import OpsSettings, RedisSettings, Settings
 from worker.testing.model import INFO, FakeModel, contract
 
 
@@ -77,108 +83,85 @@ def test_the_served_model_is_held_to_its_contract() -> None:
         check_model(gone, contract())
 
 
-class Stop(threading.Event):
-    """Keeps how long it was waited for; set after so many waits."""
-
-    def __init__(self, waits: int = 100) -> None:
-        super().__init__()
-        self.waited: list[float] = []
-        self._waits = waits
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Do not wait."""
-        self.waited.append(timeout or 0)
-        return len(self.waited) >= self._waits
-
-
-def test_a_neighbour_that_is_not_there_yet_is_waited_for() -> None:
-    """With pauses of 1 s doubling to 15 s."""
-    answers = iter([RetryableError("away")] * 6)
-    stop = Stop()
-
-    def call() -> str:
-        for error in answers:
-            raise error
-        return "here"
-
-    assert app._patiently("Kafka", call, stop) == "here"
-    assert stop.waited == [1, 2, 4, 8, 15, 15]
-
-
-def test_a_stop_ends_the_waiting() -> None:
-    """Ctrl-C while a neighbour is away leaves with its last error."""
-
-    def call() -> None:
-        raise RetryableError("away")
-
-    with pytest.raises(RetryableError, match="away"):
-        app._patiently("Kafka", call, Stop(waits=2))
-
-
-def test_an_error_that_will_not_pass_is_not_waited_for() -> None:
-    """A wrong contract stays wrong."""
-
-    def call() -> None:
-        raise ContractError("another model")
-
-    stop = Stop()
-    with pytest.raises(ContractError):
-        app._patiently("the model", call, stop)
-    assert stop.waited == []
-
-
 class Loop:
-    """A role that ends when told to, or with an error."""
+    """A role that ends when told to."""
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
+    in_hand = 0
+
+    def __init__(self, counts: object) -> None:
+        self.counts = counts
         self.finished = False
 
     def run(self, stop: threading.Event) -> None:
         """Work."""
-        if self.error:
-            raise self.error
         stop.wait(30)
         self.finished = True
 
+    def hasten(self) -> None:
+        """Nothing is in hand."""
 
-@pytest.mark.parametrize("error", [FatalError("fenced"), ZeroDivisionError()])
-def test_one_role_that_ends_ends_the_others_in_order(error: Exception) -> None:
-    """The others finish what they have in hand; the process leaves with the cause, so that it is started anew."""
-    quiet, stop = Loop(), threading.Event()
-    with pytest.raises(type(error)):
-        app._run({"score": Loop(error), "alert": quiet}, stop)
-    assert quiet.finished
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_work(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
-    """It sets a flag and nothing else; roles finish, and the handlers of before come back."""
-    before = signal.getsignal(number)
-    loops = {"score": Loop(), "alert": Loop()}
+    """Meanwhile health and metrics are served; then the roles finish."""
+    loops, port = {"score": Loop(ScoreCounts()), "alert": Loop(AlertCounts())}, free_port()
     monkeypatch.setattr(app, "build_score", lambda *_: loops["score"])
     monkeypatch.setattr(app, "build_alert", lambda *_: loops["alert"])
-    timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
+    seen: list[str] = []
+
+    def look_and_leave() -> None:
+        for path in ("healthz", "readyz", "metrics"):
+            with suppress(urllib.error.HTTPError), urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+                seen.append(f"{path} {answer.status}")
+        os.kill(os.getpid(), number)
+
+    timer = threading.Timer(0.2, look_and_leave)
     timer.start()
-    app.work(Settings(), ["score", "alert"])
+    app.work(Settings(ops=OpsSettings(port=port)), ["score", "alert"])
     timer.join()
     assert loops["score"].finished
     assert loops["alert"].finished
-    assert signal.getsignal(number) is before
+    assert seen == ["healthz 200", "metrics 200"]
 
 
-def test_what_was_built_is_closed_when_the_rest_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error while building leaves no connection open."""
-    closed: list[str] = []
+def test_what_is_wrong_is_found_before_anything_is_waited_for() -> None:
+    """A missing watchlist ends the start at once, with no neighbour there to be asked."""
+    with pytest.raises(ContractError, match=r"contract\.json"):
+        app.work(Settings(ops=OpsSettings(port=None)), ["score"])
+    with pytest.raises(SettingsError, match=r"rules\.yaml"):
+        app.work(Settings(ops=OpsSettings(port=None)), ["alert"])
 
-    def half(_settings: Settings, stack: Any, _stop: threading.Event) -> None:
-        stack.callback(closed.append, "the sink")
-        raise ContractError("no")
 
-    monkeypatch.setattr(app, "build_score", half)
-    with pytest.raises(ContractError):
-        app.work(Settings(), ["score"])
-    assert closed == ["the sink"]
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://127.0.0.1:6379/0", "127.0.0.1:6379"),
+        ("rediss://user:secret@redis.example:6380/1", "redis.example:6380"),
+        ("unix:///run/redis.sock?db=1", "/run/redis.sock"),
+    ],
+)
+def test_redis_is_named_without_its_password(url: str, address: str) -> None:
+    """What is waited for is told in the log and on /readyz."""
+    assert app._redis_address(Settings(redis=RedisSettings(url=SecretStr(url)))) == address
+
+
+@pytest.mark.parametrize(
+    ("role", "topics"),
+    [
+        ("score", {"news", "chat", "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters"}),
+        ("alert", {"sentiment.signals", "sentiment.alerts"}),
+    ],
+)
+def test_a_role_waits_for_its_own_topics_only(role: app.RoleName, topics: set[str]) -> None:
+    """The others it may not even be allowed to see."""
+    assert set(app._topics(Settings(), role)) == topics
 
 
 def test_batches_are_no_larger_than_the_model_takes() -> None:
@@ -187,3 +170,4 @@ def test_batches_are_no_larger_than_the_model_takes() -> None:
     options = app._score_options(Settings(), small)
     assert options.limits.max_texts == 8
     assert options.limits.buckets == small.buckets
+    assert options.drain_timeout_s == Settings().ops.shutdown_timeout_s

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from worker import __version__, cli
-from worker.errors import FatalError, SettingsError, TidingsError
+from worker.errors import FatalError, SettingsError, TidingsError, UnfinishedError
 
 HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "confluent_kafka", "tritonclient", "redis", "numpy", "tokenizers")
 COMMANDS = ("work", "check", "produce", "tail", "schema")
@@ -120,6 +120,18 @@ def test_an_error_of_ours_is_one_line_and_exit_1(
     registering(monkeypatch, fail)
     code, out, err = in_process(monkeypatch, capsys, "go")
     assert (code, out, err) == (1, "", f"tidings: {error}\n")
+
+
+def test_work_that_is_left_unfinished_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A supervisor can tell it from a failure."""
+
+    def leave() -> None:
+        raise UnfinishedError("left before the work in hand was finished")
+
+    registering(monkeypatch, leave)
+    assert in_process(monkeypatch, capsys, "go")[0] == 3
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

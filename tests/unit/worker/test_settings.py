@@ -109,6 +109,9 @@ def test_mappings_and_sections_can_be_set_as_json(monkeypatch: pytest.MonkeyPatc
         ("ALERT__ALLOWED_LATENESS_S", "-0.1", "alert.allowed_lateness_s", "greater than or equal to 0"),
         ("MODEL__BACKEND", "torch", "model.backend", "'triton' or 'onnx'"),
         ("TRITON__TLS", "perhaps", "triton.tls", "valid boolean"),
+        ("OPS__PORT", "65536", "ops.port", "less than or equal to 65535"),
+        ("OPS__PORT", "http", "ops.port", "valid integer"),
+        ("OPS__SHUTDOWN_TIMEOUT_S", "0", "ops.shutdown_timeout_s", "greater than 0"),
         ("LOG__LEVEL", "loud", "log.level", "'debug', 'info'"),
     ],
 )
@@ -118,6 +121,24 @@ def test_a_wrong_setting_is_named(refused: Callable[..., str], variable: str, va
     assert f"{path} (TIDINGS_" in said
     assert f"(TIDINGS_{path.upper().replace('.', '__')})" in said
     assert expected in said
+
+
+@pytest.mark.parametrize(("written", "port"), [("off", None), ("null", None), ("0", 0), ("8080", 8080)])
+def test_the_port_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, written: str, port: int | None) -> None:
+    """In the environment and in YAML, where a bare `off` is false."""
+    write("tidings.yaml", f"ops: {{port: {written}}}")
+    assert load_settings().ops.port == port
+    write("tidings.yaml", "")
+    monkeypatch.setenv("TIDINGS_OPS__PORT", written)
+    assert load_settings().ops.port == port
+
+
+def test_nothing_listens_beyond_this_machine_unless_told_to() -> None:
+    """Health and metrics are for whoever asks from here; and the time to leave is shorter than Kubernetes' 30 s."""
+    ops = load_settings().ops
+    assert (ops.host, ops.port) == ("127.0.0.1", 9464)
+    assert "port" not in ops.model_fields_set
+    assert ops.shutdown_timeout_s < 30
 
 
 def test_all_wrong_settings_are_named_at_once(refused: Callable[..., str]) -> None:
@@ -177,8 +198,8 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
         ("kafka: {partition: 1}", "kafka.partition (TIDINGS_KAFKA__PARTITION): Extra inputs are not permitted; did you mean"),
         ("kafka: {partitions: many}", "kafka.partitions (TIDINGS_KAFKA__PARTITIONS)"),
         ("kafka: 5", "kafka (TIDINGS_KAFKA): Input should be a valid dictionary"),
-        ("- kafka", "tidings.yaml: expected sections (kafka, redis, model, triton, score, alert, log), got list"),
-        ("5", "tidings.yaml: expected sections (kafka, redis, model, triton, score, alert, log), got int"),
+        ("- kafka", "tidings.yaml: expected sections (kafka, redis, model, triton, score, alert, ops, log), got list"),
+        ("5", "tidings.yaml: expected sections (kafka, redis, model, triton, score, alert, ops, log), got int"),
         ("kafka: [", "tidings.yaml cannot be read"),
         ("kafka: !!python/object:os.system {}", "tidings.yaml cannot be read"),
     ],

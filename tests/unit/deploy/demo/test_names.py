@@ -36,3 +36,4 @@ def test_the_worker_understands_the_settings(monkeypatch: pytest.MonkeyPatch, tm
     assert settings.score.watchlist == tmp_path / "watchlist.yaml"
     assert settings.alert.rules == tmp_path / "rules.yaml"
     assert settings.log.format == "json"
+    assert settings.ops.port == 0, "a worker of the person's own may have the usual port"

@@ -21,8 +21,8 @@ class Loop:
 
     def __init__(self, error: Exception | None = None, in_hand: int = 0, deaf: bool = False) -> None:
         self.in_hand = in_hand
-        self.running = threading.Event()
-        self.finished = self.hastened_at_once = False
+        self.running, self.leaving = threading.Event(), threading.Event()
+        self.finished = False
         self._error = error
         self._deaf = deaf
         self._hastened = threading.Event()
@@ -33,6 +33,7 @@ class Loop:
         if self._error:
             raise self._error
         stop.wait(LONG_S)
+        self.leaving.set()
         if self.in_hand:
             (threading.Event() if self._deaf else self._hastened).wait(LONG_S)
         self.finished = True
@@ -171,12 +172,12 @@ def test_a_start_in_the_middle_of_a_long_call_is_left_alone() -> None:
 
 def test_a_second_signal_hastens_it() -> None:
     """What is in hand is dropped; the exit says that it was."""
-    loop, leaving = Loop(in_hand=7), threading.Event()
-    told = health(Clock())
-    report = told.report
-    told.report = lambda *said: (report(*said), leaving.set())  # type: ignore[method-assign,assignment]
-    life, end = lifetime(told=told)
-    with Signals((loop.running.wait, signal.SIGTERM), (leaving.wait, signal.SIGTERM)), pytest.raises(UnfinishedError) as left:
+    loop = Loop(in_hand=7)
+    life, end = lifetime()
+    with (
+        Signals((loop.running.wait, signal.SIGTERM), (loop.leaving.wait, signal.SIGTERM)),
+        pytest.raises(UnfinishedError) as left,
+    ):
         life.run({"score": building(loop)})
     assert "score: 7 records in hand" in str(left.value)
     assert (loop.finished, end.code) == (True, None)

@@ -23,7 +23,7 @@ BATCH = TokenBatch(np.ones((1, 16), np.int64), np.ones((1, 16), np.int64))
 class Listener:
     """Takes what it is given."""
 
-    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:  # noqa: ARG002 - a protocol
         """Start anywhere."""
         return {}
 
@@ -57,7 +57,8 @@ class Bench:
 
     def behind(self) -> tuple[float, int, int | None]:
         """How far it is behind, 10 s after what the broker holds by default."""
-        return tuple(self.watch.lag.behind({}, self.broker.now_ms + 10_000)[P0])
+        figures = self.watch.lag.behind({}, self.broker.now_ms + 10_000)[P0]
+        return figures.seconds, figures.records, figures.committed
 
 
 def statistics(brokers_up: int = 1, in_group: bool = True) -> SourceStatistics:
@@ -144,9 +145,9 @@ def test_only_what_was_committed_is_counted() -> None:
 class Failing(InMemorySink):
     """Rolls back whatever it is given."""
 
-    def commit(self, records: Any, offsets: Any, group: object) -> None:
+    def commit(self, *given: Any) -> None:
         """Fail."""
-        raise AbortedError("rolled back")
+        raise AbortedError(f"rolled back: {given}")
 
 
 def test_the_model_is_ready_as_long_as_it_answers() -> None:
@@ -159,7 +160,9 @@ def test_the_model_is_ready_as_long_as_it_answers() -> None:
     model.submit(BATCH).result()
     assert role.health.waiting_for() == []
     assert figures.failures == 1
-    assert [sample.value for family in figures.seconds.collect() for sample in family.samples if sample.name.endswith("count")] == [1]
+    assert [
+        sample.value for family in figures.seconds.collect() for sample in family.samples if sample.name.endswith("count")
+    ] == [1]
     assert model.info().name == "sentiment"
     model.close()
 
@@ -195,6 +198,6 @@ def test_redis_is_ready_as_long_as_it_answers() -> None:
     assert state is not None
     assert state.next_offset == 1
     assert store.states(P0, ["a"]) == {}
-    assert store.events(P0, 0, 1) == []
+    assert store.events(P0, 0, 1).events == []
     store.trim(P0, 0)
     store.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.worker.ops.builders import Clock, health
 from worker.errors import SettingsError
@@ -70,6 +71,20 @@ def test_metrics_and_what_is_not_there(port: int) -> None:
     assert ask(port, "/metrics") == (200, METRICS.content_type, METRICS.body.decode())
     assert ask(port, "/metrics", "HEAD") == (200, METRICS.content_type, "")
     assert ask(port, "/") == (404, "text/plain", "/healthz, /readyz, /metrics\n")
+
+
+def test_a_page_that_fails_is_told_in_the_log(told: Health) -> None:
+    """The server lives on, and nothing is hidden."""
+
+    def broken() -> Answer:
+        raise ZeroDivisionError
+
+    with capture_logs() as lines, serving(OpsSettings(port=0), pages(told, broken)) as port:
+        assert port
+        with pytest.raises(http.client.RemoteDisconnected):
+            ask(port, "/metrics")
+        assert ask(port, "/healthz")[0] == 200
+    assert [type(line["exc_info"]) for line in lines if line["event"] == "a page failed"] == [ZeroDivisionError]
 
 
 def test_a_client_that_says_nothing_holds_nobody_up(port: int) -> None:

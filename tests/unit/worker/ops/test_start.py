@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from structlog.testing import capture_logs
@@ -77,7 +78,7 @@ def test_the_log_is_told_at_first_and_then_ever_less() -> None:
         bench.until(lambda: bench.call() if bench.clock.now_s < 1_700_000_000 + 1_500 else "here")
     warnings = [line["for_s"] for line in lines if line["event"] == "waiting"]
     assert warnings[:2] == [0, 7]
-    gaps = [later - earlier for earlier, later in zip(warnings[1:], warnings[2:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(warnings[1:])]
     assert all(gap in range(at, at + 16) for gap, at in zip(gaps, [30, 60, 120, 240, 300, 300], strict=False))
     assert len(gaps) in range(6, 9)
     assert lines[-1]["event"] == "there at last"

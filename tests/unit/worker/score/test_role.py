@@ -568,6 +568,27 @@ def test_a_stop_publishes_what_is_in_hand(looks: int) -> None:
     assert view(broker) == view(fault_free())
 
 
+class Hastened(Stopping):
+    """A worker that is hastened as it is asked to stop."""
+
+    def __init__(self, broker: InMemoryBroker, looks: int) -> None:
+        super().__init__(broker, looks, answers=False)
+        self.role.hasten()
+
+
+def test_a_stop_in_haste_drops_what_is_in_hand() -> None:
+    """No waiting for the model: what is done is published as the source is closed, the next worker reads the rest again."""
+    broker = filled()
+    worker = Hastened(broker, 30)
+    worker.role.run(worker.stop)
+    assert worker.now_s < 1_000 + 20
+    assert worker.role.in_hand > 0
+    worker.source.close()
+    (second,) = started(broker, FakeModel())
+    second.work_off(broker)
+    assert view(broker) == view(fault_free())
+
+
 def test_a_stop_waits_only_so_long() -> None:
     """A model that does not answer keeps nobody from leaving; what was in hand is read again by the next worker."""
     broker = filled()
