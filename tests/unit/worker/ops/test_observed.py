@@ -8,10 +8,10 @@ from tests.unit.worker.builders import record
 from tests.unit.worker.ops.builders import Clock, watch
 from worker.codec import dead_letter
 from worker.errors import AbortedError, DecodeError, FencedError, RetryableError
-from worker.messages import OutRecord, TopicPartition
-from worker.ops.observed import ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.messages import OutRecord, Record, TopicPartition
+from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
 from worker.ops.watch import ModelWatch, RoleWatch
-from worker.ports import AlertCommit, PartitionStatistics, SourceStatistics, TokenBatch
+from worker.ports import AlertCommit, PartitionStatistics, SourceStatistics, StoredEvent, TokenBatch
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
 from worker.testing.model import FakeModel
@@ -165,6 +165,31 @@ def test_the_model_is_ready_as_long_as_it_answers() -> None:
     ] == [1]
     assert model.info().name == "sentiment"
     model.close()
+
+
+class Archive:
+    """Remembers any record, and no event."""
+
+    def signals(self, partition: TopicPartition, offsets: range) -> list[Record]:
+        """Nothing."""
+        return [record(topic=partition.topic, offset=offset) for offset in offsets]
+
+    def alert_events(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, list[StoredEvent]]:
+        """Nothing."""
+        return {partition: [] for partition in partitions}
+
+
+def test_loading_a_partition_is_a_sign_of_life() -> None:
+    """A rebuild may take long, and polls nothing meanwhile: each question to the history or the store counts."""
+    clock = Clock()
+    role = watch("alert", clock)
+    history, store = ObservedHistory(Archive(), role), ObservedStore(InMemoryAlertStore(), role)
+    role.health.beat("alert")
+    for ask in (lambda: history.signals(P0, range(2)), lambda: history.alert_events([P0]), lambda: store.load(P0)):
+        clock.now_s += 60
+        assert role.health.silent_s("alert") == 60
+        ask()
+        assert role.health.silent_s("alert") == 0
 
 
 class Redis(InMemoryAlertStore):
