@@ -30,6 +30,7 @@ from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
 from worker.score.batching import BatchLimits
+from worker.score.breaker import BreakerLimits
 from worker.score.calibration import Calibration
 from worker.score.contract import Contract, mismatches, onnx_mismatches, parse_contract, tokenizer_mismatches
 from worker.score.dedupe import DuplicateIndex
@@ -194,6 +195,9 @@ def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:
         limits=limits,
         in_flight=score.in_flight,
         max_pending=score.max_pending,
+        max_pending_bytes=score.max_pending_bytes,
+        max_attempts=settings.triton.max_attempts,
+        breaker=BreakerLimits(settings.triton.breaker_failures, settings.triton.breaker_max_pause_s),
         commit_interval_s=score.commit_interval_ms / 1000,
         commit_messages=score.commit_messages,
         max_future_ms=int(score.max_future_s * 1000),

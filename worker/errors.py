@@ -1,5 +1,9 @@
 """Every error that Tidings raises on purpose: one base, one line each. Adapters translate their library's errors into these."""
 
+from typing import Literal
+
+ModelErrorReason = Literal["unavailable", "not_loaded", "no_answer", "refused"]
+
 
 class TidingsError(Exception):
     """The base. Its message is one sentence for the person who has to act on it; `exit_code` is what the process ends with."""
@@ -17,6 +21,18 @@ class ContractError(TidingsError):
 
 class RetryableError(TidingsError):
     """A neighbour failed in a way that may pass: try again after a pause."""
+
+
+class ModelError(RetryableError):
+    """The model gave no logits; the message says more.
+
+    `reason` is a fixed word: `unavailable` (nobody there, or busy), `not_loaded`, `no_answer` (too slow), or `refused` (it
+    answered with an error, which may be the fault of what it was asked).
+    """
+
+    def __init__(self, reason: ModelErrorReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class AbortedError(RetryableError):

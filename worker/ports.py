@@ -151,7 +151,11 @@ class Model(Protocol):
         ...
 
     def submit(self, batch: TokenBatch) -> "Future[NDArray[np.float32]]":
-        """Start inference; the future gives logits of shape (texts, labels), or raises RetryableError."""
+        """Start inference; the future ends, with logits of shape (texts, labels) or with an error.
+
+        ModelError says whether the model was not there or answered this batch with an error, ContractError that it is another
+        model than was promised. A request that takes too long is cancelled.
+        """
         ...
 
     def close(self) -> None:

@@ -123,9 +123,15 @@ class TritonSettings(_Section):
 
     url: str = "127.0.0.1:8001"
     """host:port of the gRPC endpoint, without a scheme."""
-    timeout_s: Seconds = 30
-    """A request that takes longer fails and is tried again."""
+    timeout_s: Seconds = 10
+    """A request that takes longer is cancelled."""
     tls: bool = False
+    max_attempts: Count = 8
+    """A text that fails so often by itself, while the model answers others, goes to dead letters."""
+    breaker_failures: Count = 5
+    """After so many failures in a row the model is left alone and nothing is read."""
+    breaker_max_pause_s: Seconds = 30
+    """How long a failing model is left alone at most before it is asked again; 0.5 s at first."""
 
 
 class ScoreSettings(_Section):
@@ -143,6 +149,8 @@ class ScoreSettings(_Section):
     """Batches at the model at one time."""
     max_pending: Count = 4_000
     """Messages in the worker; past it the partitions are paused."""
+    max_pending_bytes: Count = 64 * 1024 * 1024
+    """Bytes of the messages in the worker; past it the partitions are paused."""
     commit_interval_ms: Count = 100
     """Finished messages are published at least this often."""
     commit_messages: Count = 1_000
@@ -196,6 +204,8 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    """`at_least_once` writes without transactions: nothing is lost, but after a fault some of it comes twice."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     model: ModelSettings = ModelSettings()

@@ -11,7 +11,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # type: ignore[import-untyped]
 
-from worker.errors import ContractError, RetryableError, TidingsError
+from worker.errors import ContractError, ModelError, TidingsError
 from worker.messages import ModelRef
 from worker.ports import ModelInfo, TokenBatch
 from worker.score.contract import INPUTS, batch_problem
@@ -69,14 +69,14 @@ class OnnxModel:
         )
 
     def submit(self, batch: TokenBatch) -> "Future[Logits]":
-        """Start inference; the future raises ContractError for a batch that the model cannot take, RetryableError if closed."""
+        """Start inference; the future raises ModelError: `refused` if the model fails on the batch, `unavailable` if closed."""
         problem = batch_problem(batch)
         if problem:
             return _failed(ContractError(problem))
         try:
             return self._pool.submit(self._run, batch)
         except RuntimeError:  # the pool's way to say that it was shut down
-            return _failed(RetryableError(_CLOSED))
+            return _failed(ModelError("unavailable", _CLOSED))
 
     def close(self) -> None:
         """Fail what waits, and wait for the batches that are running. May be repeated."""
@@ -85,13 +85,13 @@ class OnnxModel:
 
     def _run(self, batch: TokenBatch) -> Logits:
         if self._closed.is_set():
-            raise RetryableError(_CLOSED)
+            raise ModelError("unavailable", _CLOSED)
         try:
             (logits,) = self._session.run([self._output], {name: getattr(batch, name) for name in INPUTS})
         except (ort_errors.InvalidArgument, ValueError) as error:
-            raise ContractError(f"{self._ref.name} cannot take the batch: {_first_line(error)}") from error
+            raise ModelError("refused", f"{self._ref.name} cannot take the batch: {_first_line(error)}") from error
         except (ort_errors.Fail, ort_errors.RuntimeException) as error:
-            raise RetryableError(f"{self._ref.name} failed: {_first_line(error)}") from error
+            raise ModelError("refused", f"{self._ref.name} failed: {_first_line(error)}") from error
         result: Logits = logits
         return result
 

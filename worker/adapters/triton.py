@@ -14,7 +14,7 @@ import tritonclient.grpc as triton  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
-from worker.errors import ContractError, RetryableError, SettingsError, TidingsError
+from worker.errors import ContractError, ModelError, ModelErrorReason, SettingsError, TidingsError
 from worker.messages import ModelRef
 from worker.ports import ModelInfo, TokenBatch
 from worker.score.contract import INPUTS, batch_problem
@@ -35,7 +35,16 @@ _CHANNEL_ARGS: list[tuple[str, int | str]] = [
     ("grpc.enable_http_proxy", 0),
 ]
 _TARGET_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:")
-_REFUSALS = ("INVALID_ARGUMENT", "OUT_OF_RANGE", "UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED")
+_NOT_FOR_US = ("UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED")
+_REASONS: dict[str, ModelErrorReason] = {
+    "DEADLINE_EXCEEDED": "no_answer",
+    "NOT_FOUND": "not_loaded",
+    "UNAVAILABLE": "unavailable",
+    "RESOURCE_EXHAUSTED": "unavailable",
+    "CANCELLED": "unavailable",
+    "ABORTED": "unavailable",
+}
+"""What each gRPC status says of the server; any other is an answer to this very request, an error."""
 _CLOSED = "the connection to Triton was closed"
 
 
@@ -54,7 +63,7 @@ class TritonModel:
         SettingsError: the URL is of another kind.
     """
 
-    def __init__(self, url: str, ref: ModelRef, *, timeout_s: float = 30, tls: bool = False, output: str = "logits") -> None:
+    def __init__(self, url: str, ref: ModelRef, *, timeout_s: float = 10, tls: bool = False, output: str = "logits") -> None:
         self._client = triton.InferenceServerClient(_target(url), ssl=tls, channel_args=_CHANNEL_ARGS)
         self._url = url
         self._ref = ref
@@ -83,15 +92,16 @@ class TritonModel:
     def submit(self, batch: TokenBatch) -> Future[Logits]:
         """Start inference; every failure comes with the future, which always ends, at `timeout_s` at the latest.
 
-        The future gives logits of shape (texts, labels), or raises RetryableError (unreachable, too slow, overloaded, model
-        not loaded, closed) or ContractError (the server refuses the batch, or answers in another shape).
+        The future gives logits of shape (texts, labels), or raises ModelError (unreachable, too slow, overloaded, model not
+        loaded, closed; or the server answered this batch with an error) or ContractError (an answer in another shape, or we
+        may not ask). At the deadline gRPC cancels the request, and an answer that still comes finds nobody.
         """
         future: Future[Logits] = Future()
         problem = batch_problem(batch)
         if problem:
             _fail(future, ContractError(problem))
         elif not self._enlist(future):
-            _fail(future, RetryableError(_CLOSED))
+            _fail(future, ModelError("unavailable", _CLOSED))
         else:
             self._send(batch, future)
         return future
@@ -104,7 +114,7 @@ class TritonModel:
             self._in_flight.clear()
         self._client.close()
         for future in abandoned:
-            _fail(future, RetryableError(_CLOSED))
+            _fail(future, ModelError("unavailable", _CLOSED))
 
     def _enlist(self, future: "Future[Logits]") -> bool:
         with self._lock:
@@ -133,7 +143,7 @@ class TritonModel:
         except InferenceServerException as error:
             answered(None, error)
         except ValueError:  # gRPC's way to say that another thread has closed the channel
-            _fail(future, RetryableError(_CLOSED))
+            _fail(future, ModelError("unavailable", _CLOSED))
 
     def _ask(self, question: Callable[..., Any], *names: str) -> Any:
         try:
@@ -141,23 +151,27 @@ class TritonModel:
         except InferenceServerException as error:
             raise self._translated(error) from error
         except ValueError as error:
-            raise RetryableError(_CLOSED) from error
+            raise ModelError("unavailable", _CLOSED) from error
 
     def _translated(self, error: InferenceServerException) -> TidingsError:
         """Make one sentence of a gRPC status (https://grpc.io/docs/guides/status-codes/)."""
         code = str(error.status() or "").removeprefix("StatusCode.")
         said = (error.message() or "no reason given").strip().partition("\n")[0]
-        if code in _REFUSALS:
+        if code in _NOT_FOR_US:
             return ContractError(f"Triton at {self._url} refused the request to {self._ref.name}: {said}")
+        return ModelError(_REASONS.get(code, "refused"), self._sentence(code, said))
+
+    def _sentence(self, code: str, said: str) -> str:
+        server = f"Triton at {self._url}"
         if code == "DEADLINE_EXCEEDED":
-            return RetryableError(f"Triton at {self._url} did not answer within {self._timeout_s:g} s")
+            return f"{server} did not answer within {self._timeout_s:g} s"
         if code == "UNAVAILABLE":
-            return RetryableError(f"Triton at {self._url} is not available: {said}")
+            return f"{server} is not available: {said}"
         if code == "NOT_FOUND":
-            return RetryableError(f"Triton at {self._url} does not serve {self._ref.name}: {said}")
+            return f"{server} does not serve {self._ref.name}: {said}"
         if code == "CANCELLED" and self._closed:
-            return RetryableError(_CLOSED)
-        return RetryableError(f"Triton at {self._url} failed ({code or 'no status'}): {said}")
+            return _CLOSED
+        return f"{server} failed ({code or 'no status'}): {said}"
 
 
 def _target(url: str) -> str:

@@ -5,7 +5,7 @@ every batch is padded to its bucket's length (docs: Triton Inference Server, "Dy
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -83,6 +83,11 @@ class Batcher(Generic[T]):
         bucket = min(due, key=lambda bucket: self._queues[bucket][0].arrived_ms)
         queue = self._queues[bucket]
         return Batch(bucket, tuple(queue.popleft() for _ in range(min(len(queue), self._limits.texts(bucket)))))
+
+    def keep(self, wanted: Callable[[T], bool]) -> None:
+        """Drop the texts whose item is not wanted."""
+        for bucket, queue in self._queues.items():
+            self._queues[bucket] = deque(text for text in queue if wanted(text.item))
 
     def clear(self) -> None:
         """Drop everything."""

@@ -1,44 +1,59 @@
-"""Keep the model busy: a bounded number of batches in flight, failed ones tried again after a pause."""
+"""Keep the model busy and bear its faults: a bounded number of batches in flight, retries, a circuit breaker, bisection."""
 
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from worker.errors import RetryableError
+from worker.errors import ContractError, ModelError, RetryableError
+from worker.messages import LABELS
 from worker.ports import Model
-from worker.score.batching import Batch, Batcher, pad
+from worker.score.batching import Batch, Batcher, Tokenised, pad
+from worker.score.bisection import Accused, Refusal, Trial, judge
+from worker.score.breaker import Breaker, BreakerLimits, Fault
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-_MAX_PAUSE_S = 5.0
+Logits = NDArray[np.float32]
 
 
 class InferenceLimits(msgspec.Struct, frozen=True):
-    """At most `in_flight` batches at the model; `pad_id` fills the space behind a text's tokens."""
+    """At most `in_flight` batches at the model, the canary apart; `pad_id` fills the space behind a text's tokens.
+
+    `canary` is the token ids of a text that the model can surely take. A text that stands alone is refused after `max_attempts`
+    failures, each with the canary answered after it.
+    """
 
     in_flight: int
     pad_id: int
+    canary: tuple[int, ...]
+    max_attempts: int = 8
+    breaker: BreakerLimits = BreakerLimits()
 
 
 class _Answer(msgspec.Struct, Generic[T], frozen=True):
     epoch: int
-    batch: Batch[T]
-    logits: "Future[NDArray[np.float32]]"
+    trial: Trial[T] | None
+    """None for the canary."""
+    logits: "Future[Logits]"
 
 
 class Inference(Generic[T]):
     """Sends batches to the model and hands back the answers, on the caller's thread.
 
-    A model that fails is left alone for a while, 0.1 s doubling to 5 s with jitter, and the batch is sent again: a batch is
-    never dropped but by `clear`.
+    1. A batch whose failure speaks against the model is sent again, after a pause; enough of them in a row open the breaker.
+    2. A batch whose failure may be its own is set aside until the canary has been answered, and then bisected (`bisection`).
+       If the canary fails too, it was the model: the breaker opens and the batch is as good as new.
+    3. While the breaker is open nothing is sent but, now and then, the canary.
+
+    So no text is refused while the model does not answer; nothing else is ever dropped but by `clear` and `keep`.
     """
 
     def __init__(self, model: Model, batcher: Batcher[T], limits: InferenceLimits, monotonic: Callable[[], float]) -> None:
@@ -47,60 +62,184 @@ class Inference(Generic[T]):
         self._limits = limits
         self._monotonic = monotonic
         self._answers: SimpleQueue[_Answer[T]] = SimpleQueue()
-        self._retries: deque[Batch[T]] = deque()
+        self._again: deque[Trial[T]] = deque()
+        self._accused: list[Accused[T]] = []
+        self._on_trial: list[Accused[T]] = []
+        self._refused: list[Refusal[T]] = []
         self._in_flight = 0
+        self._canary_is_out = False
         self._epoch = 0
-        self._submit_after = 0.0
-        self.failures = 0
-        """Failures since the last answer."""
+        self.breaker = Breaker(since_s=monotonic())
+        """Where the breaker stands; may be read from any thread."""
 
     def dispatch(self) -> None:
-        """Send every batch that is due, as far as there is room in flight."""
-        now = self._monotonic()
-        while now >= self._submit_after and self._in_flight < self._limits.in_flight:
-            batch = self._retries.popleft() if self._retries else self._batcher.take(now * 1000, idle=self._in_flight == 0)
-            if batch is None:
+        """Send what is due: the canary when it is needed, and batches as far as there is room in flight."""
+        now_s = self._monotonic()
+        if not self._canary_is_out:
+            self._send_canary_if_due(now_s)
+        while self.breaker.admits(now_s) and self._in_flight < self._limits.in_flight:
+            trial = self._next(now_s)
+            if trial is None:
                 return
-            self._submit(batch)
+            self._in_flight += 1
+            self._send(trial.batch, trial)
 
-    def collect(self, timeout_s: float) -> Iterator[tuple[Batch[T], NDArray[np.float32]]]:
-        """Yield the batches that have come back with their logits (texts, labels); wait for the first for `timeout_s`."""
+    def collect(self, timeout_s: float) -> Iterator[tuple[Batch[T], Logits]]:
+        """Yield what has come back with its logits (texts, labels), all finite; wait for the first for `timeout_s`."""
         try:
             answer = self._answers.get(timeout=timeout_s) if timeout_s > 0 else self._answers.get_nowait()
             while True:
-                self._in_flight -= 1
-                if answer.epoch == self._epoch and (logits := self._logits(answer)) is not None:
-                    yield answer.batch, logits
+                yield from self._heed(answer)
                 answer = self._answers.get_nowait()
         except Empty:
             return
 
-    def clear(self) -> None:
-        """Drop what waits and what is in flight; answers that still come are ignored."""
-        self._epoch += 1
-        self._batcher.clear()
-        self._retries.clear()
+    def take_refused(self) -> list[Refusal[T]]:
+        """Return the texts that turned out to be such as the model cannot take, each once."""
+        refused, self._refused = self._refused, []
+        return refused
 
-    def _submit(self, batch: Batch[T]) -> None:
-        self._in_flight += 1
+    def keep(self, wanted: Callable[[T], bool]) -> None:
+        """Drop the texts that wait and whose item is not wanted, so that they take no memory and no time of the model."""
+        self._batcher.keep(wanted)
+        self._again = deque(kept for trial in self._again if (kept := trial.keep(wanted)))
+        self._accused = _kept(self._accused, wanted)
+        self._on_trial = _kept(self._on_trial, wanted)
+        self._refused = [refusal for refusal in self._refused if wanted(refusal.text.item)]
+
+    def clear(self) -> None:
+        """Drop what waits and what is in flight; answers that still come are ignored, but for what they say of the model."""
+        self._epoch += 1
+        self.keep(lambda _item: False)
+
+    def _next(self, now_s: float) -> Trial[T] | None:
+        for index, trial in enumerate(self._again):
+            if now_s >= trial.not_before_s:
+                del self._again[index]
+                return trial
+        batch = self._batcher.take(now_s * 1000, idle=self._in_flight == 0)
+        return None if batch is None else Trial(batch)
+
+    def _send_canary_if_due(self, now_s: float) -> None:
+        if self.breaker.may_probe(now_s):
+            self._turn(self.breaker.probing(now_s))
+        elif self.breaker.phase != "closed" or not self._accused:
+            return
+        self._on_trial, self._accused = self._accused, []
+        bucket = max((len(self._limits.canary), *(accused.trial.batch.bucket for accused in self._on_trial)))
+        self._canary_is_out = True
+        self._send(Batch(bucket, (Tokenised(self._limits.canary, 0, None),)), None)
+
+    def _send(self, batch: Batch[Any], trial: Trial[T] | None) -> None:
         epoch = self._epoch
         logits = self._model.submit(pad(batch, self._limits.pad_id))
-        logits.add_done_callback(lambda done: self._answers.put(_Answer(epoch, batch, done)))
+        logits.add_done_callback(lambda done: self._answers.put(_Answer(epoch, trial, done)))
 
-    def _logits(self, answer: _Answer[T]) -> NDArray[np.float32] | None:
-        try:
-            logits = answer.logits.result()
-        except RetryableError as error:
-            self._back_off(answer.batch, error)
-            return None
-        if self.failures:
-            log.info("the model answers again", after_failures=self.failures)
-        self.failures = 0
+    def _heed(self, answer: _Answer[T]) -> Iterator[tuple[Batch[T], Logits]]:
+        if answer.trial is None:
+            self._heed_canary(answer.logits)
+            return
+        self._in_flight -= 1
+        if answer.epoch != self._epoch:
+            return
+        outcome = _read(answer.logits, len(answer.trial.batch.texts))
+        if isinstance(outcome, Fault):
+            self._bear(answer.trial, outcome)
+            return
+        self.breaker = self.breaker.answered()
+        yield from self._finite(answer.trial, outcome)
+
+    def _finite(self, trial: Trial[T], logits: Logits) -> Iterator[tuple[Batch[T], Logits]]:
+        finite = np.logical_and.reduce(np.isfinite(logits), axis=1)
+        if finite.all():
+            yield trial.batch, logits
+            return
+        bucket, pairs = trial.batch.bucket, list(zip(trial.batch.texts, finite, strict=True))
+        if finite.any():
+            yield Batch(bucket, tuple(text for text, is_finite in pairs if is_finite)), logits[finite]
+        odd = Batch(bucket, tuple(text for text, is_finite in pairs if not is_finite))
+        self._bear(msgspec.structs.replace(trial, batch=odd), Fault("not_finite", "the model's logits are not finite"))
+
+    def _bear(self, trial: Trial[T], fault: Fault) -> None:
+        """Count a failure against the model or against the batch, or leave it open until the canary has been asked."""
+        log.info(
+            "a batch failed", reason=fault.reason, detail=fault.detail, texts=len(trial.batch.texts), strikes=trial.strikes
+        )
+        if fault.reason == "contract_broken":
+            self._trip(fault)
+        elif fault.is_counted:
+            self._turn(self.breaker.failed(fault, self._limits.breaker, self._monotonic(), _jitter()))
+        if fault.is_suspicious and self.breaker.phase == "closed":
+            self._accused.append(Accused(trial, fault))
+        else:
+            self._again.append(trial.acquitted() if self.breaker.phase != "closed" else trial)
+
+    def _heed_canary(self, logits: "Future[Logits]") -> None:
+        self._canary_is_out = False
+        outcome = _read(logits, 1)
+        if not isinstance(outcome, Fault) and not np.isfinite(outcome).all():
+            outcome = Fault("not_finite", "the model's logits are not finite, whatever the text")
+        if isinstance(outcome, Fault):
+            self._trip(outcome)
+            return
+        self._turn(self.breaker.proved(self._monotonic()))
+        on_trial, self._on_trial = self._on_trial, []
+        for accused in on_trial:
+            self._judge(accused)
+
+    def _judge(self, accused: Accused[T]) -> None:
+        verdict = judge(accused, self._limits.max_attempts, self._monotonic(), _jitter())
+        if isinstance(verdict, Refusal):
+            self._refused.append(verdict)
+        else:
+            self._again.extendleft(reversed(verdict))
+
+    def _trip(self, fault: Fault) -> None:
+        self._turn(self.breaker.tripped(fault, self._limits.breaker, self._monotonic(), _jitter()))
+
+    def _turn(self, breaker: Breaker) -> None:
+        """Take the breaker's next state. When it opens, nothing that failed before is held against any text."""
+        before, self.breaker = self.breaker, breaker
+        if breaker.phase == before.phase:
+            return
+        if breaker.phase == "open":
+            waiting = [*(accused.trial for accused in (*self._on_trial, *self._accused)), *self._again]
+            self._again = deque(trial.acquitted() for trial in waiting)
+            self._on_trial, self._accused = [], []
+        _log_turn(breaker)
+
+
+def _read(future: "Future[Logits]", texts: int) -> Logits | Fault:
+    """Return the logits, of shape (texts, labels), or what went wrong."""
+    try:
+        logits = future.result()
+    except ModelError as error:
+        return Fault(error.reason, str(error))
+    except RetryableError as error:
+        return Fault("unavailable", str(error))
+    except ContractError as error:
+        return Fault("contract_broken", str(error))
+    if logits.shape == (texts, len(LABELS)):
         return logits
+    expected = f"({texts}, {len(LABELS)})"
+    return Fault("contract_broken", f"the model answered with logits of shape {logits.shape}, expected {expected}")
 
-    def _back_off(self, batch: Batch[T], error: RetryableError) -> None:
-        pause_s = min(_MAX_PAUSE_S, 0.1 * 2 ** min(self.failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-        self.failures += 1
-        self._retries.append(batch)
-        self._submit_after = self._monotonic() + pause_s
-        log.warning("the model failed, trying again", error=str(error), failures=self.failures, pause_s=round(pause_s, 2))
+
+def _kept(accused: list[Accused[T]], wanted: Callable[[T], bool]) -> list[Accused[T]]:
+    kept = ((entry.trial.keep(wanted), entry.fault) for entry in accused)
+    return [Accused(trial, fault) for trial, fault in kept if trial]
+
+
+def _log_turn(breaker: Breaker) -> None:
+    if breaker.phase == "open":
+        pause_s = round(breaker.wait_until_s - breaker.since_s, 2)
+        told = {"reason": breaker.reason, "detail": breaker.detail, "pause_s": pause_s}
+        log.warning("the model is left alone; messages wait and none is given up", breaker="open", **told)
+    elif breaker.phase == "half_open":
+        log.info("asking the model again", breaker="half_open", reason=breaker.reason)
+    else:
+        log.info("the model answers again", breaker="closed", reason=breaker.reason)
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - jitter, no secret

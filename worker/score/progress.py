@@ -6,15 +6,24 @@ Batches finish in any order; offsets may only be committed without gaps. What is
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
+import msgspec
+
 from worker.messages import OutRecord, TopicPartition
+
+
+class _Entry(msgspec.Struct):
+    size: int
+    outputs: Sequence[OutRecord] | None = None
 
 
 class Progress:
     """Per partition, the messages in hand by offset, each with what it produced once it is done."""
 
     def __init__(self) -> None:
-        self._partitions: dict[TopicPartition, dict[int, Sequence[OutRecord] | None]] = {}
+        self._partitions: dict[TopicPartition, dict[int, _Entry]] = {}
         self._finished = 0
+        self.size = 0
+        """The size in bytes, as told to `begin`, of what is in hand."""
 
     def __len__(self) -> int:
         return sum(map(len, self._partitions.values()))
@@ -24,8 +33,8 @@ class Progress:
         """How many messages are done and not yet taken, those behind a gap included."""
         return self._finished
 
-    def begin(self, partition: TopicPartition, offset: int) -> None:
-        """Take a message in hand.
+    def begin(self, partition: TopicPartition, offset: int, size: int = 0) -> None:
+        """Take a message of so many bytes in hand.
 
         Raises:
             ValueError: the offset does not grow; a partition's records come in order, so that is a fault of the source.
@@ -33,13 +42,14 @@ class Progress:
         in_hand = self._partitions.setdefault(partition, {})
         if in_hand and offset <= next(reversed(in_hand)):
             raise ValueError(f"{partition.topic}-{partition.partition}: offset {offset} after {next(reversed(in_hand))}")
-        in_hand[offset] = None
+        in_hand[offset] = _Entry(size)
+        self.size += size
 
     def finish(self, partition: TopicPartition, offset: int, outputs: Sequence[OutRecord]) -> None:
         """Say what a message produced. One that is no longer in hand, its partition lost or rewound, is ignored."""
-        in_hand = self._partitions.get(partition, {})
-        if offset in in_hand and in_hand[offset] is None:
-            in_hand[offset] = outputs
+        entry = self._partitions.get(partition, {}).get(offset)
+        if entry is not None and entry.outputs is None:
+            entry.outputs = outputs
             self._finished += 1
 
     def take(self) -> tuple[list[OutRecord], dict[TopicPartition, int]]:
@@ -47,10 +57,12 @@ class Progress:
         records: list[OutRecord] = []
         offsets: dict[TopicPartition, int] = {}
         for partition, in_hand in self._partitions.items():
-            done = [offset for offset, _ in takewhile(lambda entry: entry[1] is not None, in_hand.items())]
+            done = [offset for offset, _ in takewhile(lambda item: item[1].outputs is not None, in_hand.items())]
             for offset in done:
-                records.extend(in_hand.pop(offset) or ())
+                entry = in_hand.pop(offset)
+                records.extend(entry.outputs or ())
                 offsets[partition] = offset + 1
+                self.size -= entry.size
             self._finished -= len(done)
         return records, offsets
 
@@ -58,4 +70,5 @@ class Progress:
         """Forget these partitions."""
         for partition in partitions:
             in_hand = self._partitions.pop(partition, {})
-            self._finished -= sum(outputs is not None for outputs in in_hand.values())
+            self._finished -= sum(entry.outputs is not None for entry in in_hand.values())
+            self.size -= sum(entry.size for entry in in_hand.values())

@@ -1,23 +1,25 @@
 """The score role's loop, on one thread: read, batch, infer, publish."""
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from threading import Event
 
 import msgspec
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from worker.codec import Clock, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
 from worker.messages import Kind, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
 from worker.score.batching import Batch, Batcher, BatchLimits, Tokenised
+from worker.score.bisection import Refusal
+from worker.score.breaker import Breaker, BreakerLimits, back_off_s
 from worker.score.calibration import Calibration
 from worker.score.dedupe import DuplicateIndex, Known
-from worker.score.inference import Inference, InferenceLimits
+from worker.score.inference import Inference, InferenceLimits, Logits
+from worker.score.intake import HandLimits, Hold, InHand, hold
 from worker.score.matching import Matcher
 from worker.score.outputs import Scored, prediction_record, signal_records
 from worker.score.progress import Progress
@@ -27,8 +29,11 @@ log = structlog.get_logger(__name__)
 _IDLE_POLL_S = 0.1
 _BUSY_WAIT_S = 0.005
 _REPORT_EVERY_S = 10.0
-_REWIND_ATTEMPTS = 6
+_REWIND_PATIENCE_S = 120.0
+_MAX_REWIND_PAUSE_S = 5.0
 _MAX_ABORTS = 8
+_CANARY = "The weather is fine today."
+"""What the model is asked when it is in doubt: a text like any other."""
 
 
 class ScorePorts(msgspec.Struct, frozen=True):
@@ -63,6 +68,9 @@ class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     commit_interval_s: float
     commit_messages: int
     max_future_ms: int
+    max_pending_bytes: int = 64 * 1024 * 1024
+    max_attempts: int = 8
+    breaker: BreakerLimits = BreakerLimits()
     max_poll_records: int = 500
     drain_timeout_s: float = 25.0
 
@@ -88,6 +96,12 @@ class _Item(msgspec.Struct, frozen=True):
     known: Known
 
 
+class _Rewinding(msgspec.Struct, frozen=True):
+    since_s: float
+    due_s: float
+    attempts: int = 0
+
+
 class ScoreRole:
     """Reads the input topics and publishes predictions, signals and dead letters, exactly once.
 
@@ -104,10 +118,13 @@ class ScoreRole:
         self._monotonic = monotonic
         self._progress = Progress()
         self._batcher: Batcher[_Item] = Batcher(options.limits)
-        limits = InferenceLimits(options.in_flight, stages.pad_id)
+        canary = tuple(stages.tokenizer.encode([_CANARY])[0])
+        limits = InferenceLimits(options.in_flight, stages.pad_id, canary, options.max_attempts, options.breaker)
         self._inference = Inference(ports.model, self._batcher, limits, monotonic)
         self._assigned: set[TopicPartition] = set()
-        self._paused = self._pause_again = False
+        self._hold: Hold | None = None
+        self._pause_again = False
+        self._rewinding: _Rewinding | None = None
         self._committed_at = self._reported_at = monotonic()
         self._aborts_in_a_row = 0
         self._hastened = False
@@ -129,11 +146,18 @@ class ScoreRole:
         self._ports.source.subscribe(list(self._options.inputs), self)
 
     def step(self) -> None:
-        """Go round once: read what is there, send what is due, take what came back, publish what is done."""
+        """Go round once: read what is there, send what is due, take what came back, publish what is done.
+
+        What a poll returned in which a rollback happened is dropped: it lies behind what is to be read again.
+        """
+        self._rewind_if_due()
         try:
-            self._accept(self._read())
+            records = self._read()
         except RetryableError as error:
-            log.warning("reading failed", error=str(error))
+            log.warning("reading failed, reading again from the committed offsets", error=str(error))
+            self._start_over()
+        if self._rewinding is None:
+            self._accept(records)
         self._infer()
         self._publish_if_due()
         self._report()
@@ -152,16 +176,26 @@ class ScoreRole:
         """End the draining, from another thread: what is done is published as the source is closed, the rest is dropped."""
         self._hastened = True
 
+    @property
+    def breaker(self) -> Breaker:
+        """Where the model's circuit breaker stands; may be read from any thread."""
+        return self._inference.breaker
+
+    @property
+    def holding(self) -> Hold | None:
+        """Why nothing new is read, None when all is well; may be read from any thread."""
+        return self._hold
+
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Start at the committed offsets. New partitions are not paused, so a worker that is full pauses again."""
+        """Start at the committed offsets. New partitions are not paused, so a worker that holds back pauses again."""
         self._assigned.update(partitions)
-        self._pause_again = self._paused
+        self._pause_again = True
         return {}
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Publish what is done while the partitions are still ours, drop the rest: the next owner reads it again.
 
-        After an abort only what stays with us is rewound: a consumer that is being closed would wait for an answer in vain.
+        After an abort what stays with us is rewound in the next step: the group waits for this one.
         """
         self._assigned.difference_update(partitions)
         self._publish()
@@ -169,19 +203,29 @@ class ScoreRole:
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Drop what is in hand. Answers still on their way are ignored by `Progress` when they come."""
-        self._assigned.difference_update(partitions)
-        self._progress.drop(partitions)
+        gone = set(partitions)
+        self._assigned -= gone
+        self._pause_again = True
+        self._progress.drop(gone)
+        self._inference.keep(lambda item: item.record.topic_partition not in gone)
 
     def _read(self) -> list[Record]:
-        room = self._options.max_pending - len(self._progress)
-        if self._pause_again or (room <= 0 and not self._paused):
-            self._ports.source.pause(sorted(self._assigned))
-            self._paused, self._pause_again = True, False
-        elif self._paused and room > self._options.max_pending // 2:
-            self._ports.source.resume(sorted(self._assigned))
-            self._paused = False
+        self._hold_or_go_on()
+        room = 1 if self._hold else self._options.max_pending - len(self._progress)
         most = max(1, min(room, self._options.max_poll_records))
         return self._ports.source.poll(most, _IDLE_POLL_S if self.idle else 0)
+
+    def _hold_or_go_on(self) -> None:
+        """Pause or resume all partitions, and pause again what a rebalance brought or resumed."""
+        before, options = self._hold, self._options
+        in_hand = InHand(len(self._progress), self._progress.size)
+        limits = HandLimits(options.max_pending, options.max_pending_bytes)
+        why = "rewinding" if self._rewinding else hold(before, in_hand, limits, self.breaker.phase)
+        if why and (before is None or self._pause_again):
+            self._ports.source.pause(sorted(self._assigned))
+        elif before and why is None:
+            self._ports.source.resume(sorted(self._assigned))
+        self._hold, self._pause_again = why, False
 
     def _accept(self, records: Sequence[Record]) -> None:
         clock = Clock(int(time.time() * 1000), self._options.max_future_ms)
@@ -195,7 +239,7 @@ class ScoreRole:
             self._batcher.add(Tokenised(ids, arrived_ms, item))
 
     def _decode(self, record: Record, clock: Clock) -> _Item | None:
-        self._progress.begin(record.topic_partition, record.offset)
+        self._progress.begin(record.topic_partition, record.offset, len(record.key or b"") + len(record.value or b""))
         self.counts.messages += 1
         try:
             message = decode_message(record, self._options.inputs[record.topic], clock)
@@ -215,6 +259,8 @@ class ScoreRole:
         for batch, logits in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
             self._count(batch)
             self._finish_batch(batch, logits)
+        for refusal in self._inference.take_refused():
+            self._give_up(refusal)
         self._inference.dispatch()
 
     def _count(self, batch: Batch[_Item]) -> None:
@@ -222,16 +268,18 @@ class ScoreRole:
         self.counts.padded += batch.bucket * len(batch.texts)
         self.counts.tokens += sum(len(text.ids) for text in batch.texts)
 
-    def _finish_batch(self, batch: Batch[_Item], logits: NDArray[np.float32]) -> None:
-        finite = np.logical_and.reduce(np.isfinite(logits), axis=1)
-        sentiments = iter(self._stages.calibration.sentiments(logits[finite]))
-        for text, is_finite in zip(batch.texts, finite, strict=True):
-            if is_finite:
-                text.item.known.sentiment = sentiment = next(sentiments)
-                self._finish(text.item, sentiment)
-            else:
-                self._stages.duplicates.forget(text.item.message)
-                self._refuse(text.item.record, DecodeError("model_output_invalid", "the model's logits are not finite"))
+    def _finish_batch(self, batch: Batch[_Item], logits: Logits) -> None:
+        for text, sentiment in zip(batch.texts, self._stages.calibration.sentiments(logits), strict=True):
+            text.item.known.sentiment = sentiment
+            self._finish(text.item, sentiment)
+
+    def _give_up(self, refusal: Refusal[_Item]) -> None:
+        """Send a message to dead letters that the model cannot take; no repeat of its text may point to it."""
+        record, fault = refusal.text.item.record, refusal.fault
+        log.warning("the model cannot take a message", topic=record.topic, partition=record.partition, offset=record.offset)
+        self._stages.duplicates.forget(refusal.text.item.message)
+        reason = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
+        self._refuse(record, DecodeError(reason, fault.detail))
 
     def _finish(self, item: _Item, sentiment: Sentiment) -> None:
         duplicate_of = item.known.duplicate_of(item.message)
@@ -265,26 +313,43 @@ class ScoreRole:
             self._ports.sink.commit(records, offsets, self._ports.source.group_metadata())
         except AbortedError as error:
             log.warning("transaction aborted, reading again from the committed offsets", error=str(error))
+            self._start_over()
             self.counts.aborted += 1
             self._aborts_in_a_row += 1
             if self._aborts_in_a_row >= _MAX_ABORTS:
                 raise FatalError(f"{_MAX_ABORTS} transactions in a row were aborted; the last: {error}") from error
-            self._rewind()
         else:
             self._aborts_in_a_row = 0
 
-    def _rewind(self) -> None:
+    def _start_over(self) -> None:
+        """Drop everything in hand; the next step rewinds. Safe within a rebalance, for it waits for nobody."""
         self._progress.drop(self._assigned)
         self._inference.clear()
-        if not self._assigned:
-            return None
-        for attempt in range(_REWIND_ATTEMPTS):
-            try:
-                return self._ports.source.rewind(sorted(self._assigned))
-            except RetryableError as error:
-                log.warning("rewinding failed", error=str(error), attempt=attempt + 1)
-                time.sleep(0.2 * 2**attempt)
-        raise FatalError("the committed offsets could not be read after an aborted transaction")
+        self._rewinding = _Rewinding(self._monotonic(), self._monotonic())
+
+    def _rewind_if_due(self) -> None:
+        """Read on from the committed offsets. While they are out of reach, polling goes on and what it returns is dropped.
+
+        Resumed first: what librdkafka makes of a seek in a paused partition has changed over its versions.
+        """
+        rewinding, now_s = self._rewinding, self._monotonic()
+        if rewinding is None or now_s < rewinding.due_s:
+            return
+        try:
+            self._ports.source.resume(sorted(self._assigned))
+            self._ports.source.rewind(sorted(self._assigned))
+        except RetryableError as error:
+            self._rewind_later(rewinding, error)
+        else:
+            self._rewinding = self._hold = None
+
+    def _rewind_later(self, rewinding: _Rewinding, error: RetryableError) -> None:
+        now_s, attempts = self._monotonic(), rewinding.attempts + 1
+        log.warning("rewinding failed", error=str(error), attempt=attempts)
+        if now_s - rewinding.since_s > _REWIND_PATIENCE_S:
+            raise FatalError("the committed offsets could not be read after an aborted transaction") from error
+        pause_s = back_off_s(attempts, _MAX_REWIND_PAUSE_S, random.random())  # noqa: S311 - jitter, no secret
+        self._rewinding, self._pause_again = _Rewinding(rewinding.since_s, now_s + pause_s, attempts), True
 
     def _drain(self) -> None:
         """Finish and publish what is in hand, reading nothing new, within the time allowed; polling keeps the membership."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.errors import ContractError, RetryableError, TidingsError
+from worker.errors import ContractError, ModelError, TidingsError
 from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
 from worker.score.contract import INPUTS, Contract, ModelIdentity, Temperature, TokenizerFile, batch_problem
@@ -17,6 +17,7 @@ from worker.score.contract import INPUTS, Contract, ModelIdentity, Temperature, 
 Logits = NDArray[np.float32]
 LogitsOf = Callable[[Sequence[int]], Sequence[float]]
 FailureOf = Callable[[int, TokenBatch], TidingsError | None]
+HangsOf = Callable[[int, TokenBatch], bool]
 
 REF = ModelRef("sentiment", "1")
 _DIGEST = "0" * 64
@@ -63,11 +64,14 @@ class FakeModel:
     Args:
         logits: one text's token ids, without padding, to its logits.
         failure: the number of the call, from 0, and its batch to the error it ends in, or None.
+        hangs: the number of the call and its batch to whether it gets no answer: `expire` ends it at its deadline.
         manual: answer only on `release`; gives a test the order of answers.
         info: what `info` returns.
 
     Attributes:
         shapes: (texts, tokens) of every batch submitted, in order.
+        logits, failure, hangs: as above; a test may change them, as a server may be replaced.
+        timeout_s: when a call that hangs fails, by `monotonic`, the clock in seconds; it stands still unless a test sets one.
     """
 
     def __init__(
@@ -75,17 +79,20 @@ class FakeModel:
         logits: LogitsOf = hashed_logits,
         *,
         failure: FailureOf = lambda _call, _batch: None,
+        hangs: HangsOf = lambda _call, _batch: False,
         manual: bool = False,
         info: ModelInfo = INFO,
     ) -> None:
         self.shapes: list[tuple[int, ...]] = []
-        self._logits_of = logits
-        self._failure_of = failure
+        self.logits, self.failure, self.hangs = logits, failure, hangs
+        self.timeout_s = 10.0
+        self.monotonic: Callable[[], float] = lambda: 0.0
         self._manual = manual
         self._info = info
         self._lock = threading.Lock()
         self._closed = False
         self._waiting: list[_Call] = []
+        self._hanging: list[_Call] = []
 
     @property
     def waiting(self) -> int:
@@ -95,18 +102,18 @@ class FakeModel:
     def info(self) -> ModelInfo:
         """Say what the constructor was told."""
         if self._closed:
-            raise RetryableError("the fake model was closed")
+            raise ModelError("unavailable", "the fake model was closed")
         return self._info
 
     def submit(self, batch: TokenBatch) -> "Future[Logits]":
         """See `worker.ports.Model`."""
         with self._lock:
-            call = _Call(len(self.shapes), batch, Future())
+            call = _Call(len(self.shapes), batch, Future(), self.monotonic() + self.timeout_s)
             self.shapes.append(batch.input_ids.shape)
-            held = self._manual and not self._closed
-            if held:
-                self._waiting.append(call)
-        if not held:
+            queue = None if self._closed else self._queue(call)
+            if queue is not None:
+                queue.append(call)
+        if queue is None:
             self._answer(call)
         return call.future
 
@@ -114,13 +121,25 @@ class FakeModel:
         """Answer one of the batches in flight, by default the oldest."""
         self._answer(self._waiting.pop(index))
 
+    def expire(self) -> None:
+        """Fail the calls that hang and whose deadline has come."""
+        due = [call for call in self._hanging if self.monotonic() >= call.deadline_s]
+        self._hanging = [call for call in self._hanging if call not in due]
+        for call in due:
+            call.future.set_exception(ModelError("no_answer", f"the fake model did not answer within {self.timeout_s:g} s"))
+
     def close(self) -> None:
         """Fail what is in flight and everything after."""
         with self._lock:
             self._closed = True
-            abandoned, self._waiting = self._waiting, []
+            abandoned, self._waiting, self._hanging = [*self._waiting, *self._hanging], [], []
         for call in abandoned:
             self._answer(call)
+
+    def _queue(self, call: "_Call") -> "list[_Call] | None":
+        if self.hangs(call.number, call.batch):
+            return self._hanging
+        return self._waiting if self._manual else None
 
     def _answer(self, call: "_Call") -> None:
         error = self._error(call)
@@ -131,18 +150,21 @@ class FakeModel:
 
     def _error(self, call: "_Call") -> TidingsError | None:
         if self._closed:
-            return RetryableError("the fake model was closed")
-        problem = batch_problem(call.batch)
-        if not problem and len(call.batch.input_ids) > self._info.max_batch_size:
-            problem = f"at most {self._info.max_batch_size} texts, got {len(call.batch.input_ids)}"
-        return ContractError(problem) if problem else self._failure_of(call.number, call.batch)
+            return ModelError("unavailable", "the fake model was closed")
+        if problem := batch_problem(call.batch):
+            return ContractError(problem)
+        if len(call.batch.input_ids) > self._info.max_batch_size:
+            detail = f"at most {self._info.max_batch_size} texts, got {len(call.batch.input_ids)}"
+            return ModelError("refused", detail)
+        return self.failure(call.number, call.batch)
 
     def _run(self, batch: TokenBatch) -> Logits:
         rows = zip(batch.input_ids, batch.attention_mask, strict=True)
-        return np.array([self._logits_of(ids[mask == 1].tolist()) for ids, mask in rows], dtype=np.float32)
+        return np.array([self.logits(ids[mask == 1].tolist()) for ids, mask in rows], dtype=np.float32)
 
 
-class _Call(msgspec.Struct):
+class _Call(msgspec.Struct, eq=False):
     number: int
     batch: TokenBatch
     future: "Future[Logits]"
+    deadline_s: float

@@ -1,6 +1,5 @@
 import json
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from threading import Event
 from typing import Any, Literal
 
@@ -9,178 +8,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.worker.builders import MODEL, body
+from tests.unit.worker.builders import body
+from tests.unit.worker.score.role_builders import (
+    DEAD,
+    GROUP,
+    INPUTS,
+    PREDICTIONS,
+    SIGNALS,
+    Entry,
+    Script,
+    Worker,
+    away,
+    committed,
+    fault_free,
+    filled,
+    only,
+    predictions,
+    started,
+    stream,
+    together,
+    view,
+)
 from worker.codec import decode_prediction, decode_signal
-from worker.errors import AbortedError, ContractError, FatalError, RetryableError
-from worker.messages import Headers, OutRecord, Prediction, Record, TopicPartition
-from worker.ports import Sink
-from worker.score.batching import BatchLimits
-from worker.score.calibration import Calibration, LogitsError
-from worker.score.dedupe import DuplicateIndex
-from worker.score.matching import Matcher, WatchedEntity, Watchlist
-from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
-from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySink, InMemorySource
-from worker.testing.model import FailureOf, FakeModel, LogitsOf, hashed_logits
-
-GROUP = "score"
-PREDICTIONS, SIGNALS, DEAD = "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters"
-INPUTS = {"news": 2, "chat": 1}
-LIMITS = BatchLimits(buckets=(4, 8, 64), max_tokens=32, max_texts=4, deadline_ms=50)
-WATCHLIST = Watchlist(entities=(WatchedEntity(name="Acme"),))
-
-
-class Words:
-    """A tokenizer of one token a word, the same in every process."""
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return at most 64 ids a text."""
-        return [[zlib.crc32(word.encode()) % 30_000 for word in text.split()][:64] for text in texts]
-
-
-class Script(InMemorySink):
-    """Fails the commits whose number, from 0, it is told to, before they take effect."""
-
-    def __init__(self, broker: InMemoryBroker, failures: dict[int, Literal["abort", "fatal"]] | None = None) -> None:
-        super().__init__(broker)
-        self.failures = failures or {}
-        self.attempts = 0
-
-    def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
-        """See `ports.Sink`."""
-        self.fail_next = self.failures.get(self.attempts)
-        self.attempts += 1
-        super().commit(records, offsets, group)
-
-
-class Worker:
-    """A score role over the broker, with a clock that each step turns by 10 ms."""
-
-    def __init__(
-        self, broker: InMemoryBroker, model: FakeModel | None = None, sink: Sink | None = None, **options: Any
-    ) -> None:
-        self.now_s = 1_000.0
-        self.source = InMemorySource(broker, GROUP)
-        self.model = model or FakeModel()
-        self.sink = sink or Script(broker)
-        stages = ScoreStages(
-            Matcher(WATCHLIST),
-            DuplicateIndex(1_000),
-            Words(),  # type: ignore[arg-type]
-            Calibration(1.0),
-            MODEL,
-            0,
-        )
-        given: dict[str, Any] = {
-            "in_flight": 2,
-            "max_pending": 100,
-            "commit_interval_s": 0.05,
-            "commit_messages": 50,
-            **options,
-        }
-        self.role = ScoreRole(
-            ScorePorts(self.source, self.sink, self.model),
-            stages,
-            ScoreOptions(
-                inputs={"news": "news", "chat": "chat"},
-                predictions=PREDICTIONS,
-                signals=SIGNALS,
-                dead_letters=DEAD,
-                limits=LIMITS,
-                max_future_ms=300_000,
-                **given,
-            ),
-            lambda: self.now_s,
-        )
-
-    def step(self, times: int = 1) -> None:
-        """Go round so many times."""
-        for _ in range(times):
-            self.now_s += 0.01
-            self.role.step()
-
-    def work_off(self, broker: InMemoryBroker) -> None:
-        """Go round until all input is committed."""
-        for _ in range(3_000):
-            while self.model.waiting:
-                self.model.release()
-            self.step()
-            if committed(broker) == ends(broker):
-                return
-        pytest.fail(f"not worked off: {committed(broker)} of {ends(broker)}")
-
-
-def ends(broker: InMemoryBroker) -> dict[TopicPartition, int]:
-    """How many records each input partition holds."""
-    return {partition: len(log) for partition, log in broker.logs.items() if partition.topic in INPUTS and log}
-
-
-def committed(broker: InMemoryBroker) -> dict[TopicPartition, int]:
-    """The group's offsets."""
-    return broker.committed(GROUP)
-
-
-def view(broker: InMemoryBroker) -> dict[str, list[tuple[bytes | None, bytes | None, Headers]]]:
-    """All that read_committed readers of the outputs see, in an order of its own."""
-    return {
-        topic: sorted((record.key, record.value, record.headers) for record in broker.records(topic))  # type: ignore[type-var]
-        for topic in (PREDICTIONS, SIGNALS, DEAD)
-    }
-
-
-def predictions(broker: InMemoryBroker) -> list[Prediction]:
-    """The predictions, by partition and offset."""
-    return [decode_prediction(record.value or b"") for record in broker.records(PREDICTIONS)]
-
-
-def away(*calls: int) -> FailureOf:
-    """Fail these calls."""
-    return lambda call, _batch: RetryableError("the model is away") if call in calls else None
-
-
-Entry = tuple[str, bytes | None, int]
-BAD: list[bytes | None] = [b"", None, b"\xff\xfe", b"5", body("x" * 100_000), b'{"text": "a\x00"}', body(" ")]
-
-
-def stream(length: int = 40) -> list[Entry]:
-    """Texts of different lengths, no two the same, some of them about Acme, and bad input in between."""
-    entries: list[Entry] = []
-    for number in range(length):
-        topic, partition = [("news", 0), ("news", 1), ("chat", 0)][number % 3]
-        text = f"text {number} " + "word " * (number % 7) + ("Acme" if number % 4 == 0 else "")
-        value = BAD[number // 5 % len(BAD)] if number % 5 == 3 else body(text, id=f"id-{number}", mine=number)
-        entries.append((topic, value, partition))
-    return entries
-
-
-def filled(entries: Iterable[Entry] = ()) -> InMemoryBroker:
-    """A broker with these messages, each with a key and headers of its own."""
-    broker = InMemoryBroker({**INPUTS, PREDICTIONS: 2, SIGNALS: 2, DEAD: 1})
-    for number, (topic, value, partition) in enumerate(entries or stream()):
-        headers: Headers = (("n", str(number).encode()), ("none", None), ("n", b"\xff\x00"))
-        broker.produce(OutRecord(topic, b"\x00k%d" % number, value, headers), partition)
-    return broker
-
-
-def only(*values: bytes | None) -> InMemoryBroker:
-    """A broker with these messages in one partition."""
-    return filled([("news", value, 0) for value in values])
-
-
-def fault_free(entries: Iterable[Entry] = (), logits: LogitsOf = hashed_logits) -> InMemoryBroker:
-    """What a worker that nothing happens to makes of the stream."""
-    broker = filled(entries)
-    worker = Worker(broker, FakeModel(logits))
-    worker.role.start()
-    worker.work_off(broker)
-    return broker
-
-
-def started(broker: InMemoryBroker, *models: FakeModel) -> list[Worker]:
-    """Workers of one group, one per model."""
-    workers = [Worker(broker, model) for model in models]
-    for worker in workers:
-        worker.role.start()
-    return workers
+from worker.errors import AbortedError, FatalError, RetryableError
+from worker.messages import OutRecord, Record, TopicPartition
+from worker.score.role import ScorePorts
+from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySource
+from worker.testing.model import FakeModel, LogitsOf, hashed_logits
 
 
 def test_each_message_ends_once_in_a_prediction_or_a_dead_letter() -> None:
@@ -323,18 +177,6 @@ def test_a_revoked_partition_is_published_before_it_goes() -> None:
     assert view(broker) == view(fault_free())
 
 
-def together(broker: InMemoryBroker, *workers: Worker) -> None:
-    """Let the workers take turns until all input is committed."""
-    for _ in range(3_000):
-        for worker in workers:
-            while worker.model.waiting:
-                worker.model.release()
-            worker.step()
-        if committed(broker) == ends(broker):
-            return
-    pytest.fail(f"not worked off: {committed(broker)} of {ends(broker)}")
-
-
 def test_lost_partitions_are_dropped_and_nothing_committed() -> None:
     """The worker finds out after another has them; its transaction is fenced, its answers are for nobody."""
     broker = filled()
@@ -456,13 +298,6 @@ def test_a_model_that_comes_back_loses_nothing(calls: tuple[int, ...]) -> None:
     assert view(broker) == view(fault_free())
 
 
-def test_a_model_that_breaks_its_contract_ends_the_worker() -> None:
-    """Trying again would not help, and scoring on would be wrong."""
-    (worker,) = started(filled(), FakeModel(failure=lambda _call, _batch: ContractError("another shape")))
-    with pytest.raises(ContractError, match="another shape"):
-        worker.step(3)
-
-
 def not_finite(value: float) -> LogitsOf:
     """Logits that are no numbers for texts of three words."""
     return lambda ids: [value, 0.0, 1.0] if len(ids) == 3 else hashed_logits(ids)
@@ -485,13 +320,6 @@ def test_logits_near_the_largest_float_are_numbers() -> None:
     huge = float(np.finfo(np.float32).max)
     broker = fault_free([("news", body("big"), 0)], lambda _ids: [huge, huge, -huge])
     assert len(broker.records(PREDICTIONS)) == 1
-
-
-def test_logits_of_another_shape_end_the_worker() -> None:
-    """Two labels instead of three is no matter of one message."""
-    (worker,) = started(filled(), FakeModel(lambda _ids: [0.0, 1.0]))
-    with pytest.raises(LogitsError, match="logits of shape"):
-        worker.step(3)
 
 
 def test_a_repeat_takes_the_known_score() -> None:
@@ -650,12 +478,28 @@ def test_a_source_that_cannot_go_on_ends_the_worker() -> None:
 
 
 @pytest.mark.parametrize("failures", [1, 5])
-def test_rewinding_is_tried_again(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The committed offsets may be out of reach for a moment after an abort."""
-    monkeypatch.setattr("worker.score.role.time.sleep", lambda _s: None)
+def test_rewinding_is_tried_again(failures: int) -> None:
+    """The committed offsets may be out of reach for a while after an abort: polling goes on, and nothing is taken meanwhile."""
     broker = filled()
     worker, source = fallible(broker, {0: "abort"})
     source.rewind_errors = [RetryableError("away")] * failures
+    worker.work_off(broker)
+    assert view(broker) == view(fault_free())
+
+
+def test_while_rewinding_the_group_is_kept_and_nothing_taken() -> None:
+    """Partitions that a rebalance brings in the meantime are paused too, and rewound with the others."""
+    broker = filled()
+    worker, source = fallible(broker, {0: "abort"})
+    source.rewind_errors = [RetryableError("away")] * 1_000
+    worker.step(20)
+    assert worker.role.counts.aborted == 1
+    taken = worker.role.counts.messages
+    broker.rebalance(GROUP)
+    worker.step(20)
+    assert (worker.role.holding, worker.role.counts.messages) == ("rewinding", taken)
+    assert source.paused == frozenset(source._positions)
+    source.rewind_errors = []
     worker.work_off(broker)
     assert view(broker) == view(fault_free())
 
@@ -673,15 +517,27 @@ def test_a_worker_that_leaves_rewinds_nothing() -> None:
     assert view(broker) == view(fault_free([("news", b"5", 0), ("news", body("later"), 0)]))
 
 
-def test_rewinding_that_never_works_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To read on from anywhere else would lose or double messages."""
-    pauses: list[float] = []
-    monkeypatch.setattr("worker.score.role.time.sleep", pauses.append)
+def test_rewinding_that_never_works_ends_the_worker() -> None:
+    """To read on from anywhere else would lose or double messages; two minutes are given to it."""
     worker, source = fallible(filled(), {0: "abort"})
-    source.rewind_errors = [RetryableError("away")] * 50
+    source.rewind_errors = [RetryableError("away")] * 1_000
+    worker.step(20)
+    worker.now_s += 119
+    worker.step()
+    worker.now_s += 10
     with pytest.raises(FatalError, match="committed offsets could not be read"):
-        worker.step(20)
-    assert pauses == sorted(pauses)
+        worker.step()
+
+
+def test_a_poll_that_failed_loses_nothing() -> None:
+    """A real consumer may have passed over records as it failed: they are read again."""
+    broker = filled()
+    worker, source = fallible(broker)
+    worker.step()
+    worker.source._positions = {partition: len(broker.logs[partition]) for partition in worker.source._positions}
+    source.poll_errors = [RetryableError("in the middle of a poll")]
+    worker.work_off(broker)
+    assert view(broker) == view(fault_free())
 
 
 def test_the_kind_is_that_of_the_topic_unless_the_message_says() -> None:

@@ -1,0 +1,194 @@
+"""A score role over the broker in memory, with input that is told apart by its outcome."""
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import pytest
+
+from tests.unit.worker.builders import MODEL, body
+from worker.codec import decode_prediction
+from worker.errors import ModelError
+from worker.messages import Headers, OutRecord, Prediction, TopicPartition
+from worker.ports import Sink
+from worker.score.batching import BatchLimits
+from worker.score.calibration import Calibration
+from worker.score.dedupe import DuplicateIndex
+from worker.score.matching import Matcher, WatchedEntity, Watchlist
+from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
+from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
+from worker.testing.model import FailureOf, FakeModel, LogitsOf, hashed_logits
+
+GROUP = "score"
+PREDICTIONS, SIGNALS, DEAD = "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters"
+INPUTS = {"news": 2, "chat": 1}
+LIMITS = BatchLimits(buckets=(4, 8, 64), max_tokens=32, max_texts=4, deadline_ms=50)
+WATCHLIST = Watchlist(entities=(WatchedEntity(name="Acme"),))
+
+
+class Words:
+    """A tokenizer of one token a word, the same in every process."""
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return at most 64 ids a text."""
+        return [[zlib.crc32(word.encode()) % 30_000 for word in text.split()][:64] for text in texts]
+
+
+class Script(InMemorySink):
+    """Fails the commits whose number, from 0, it is told to, before they take effect."""
+
+    def __init__(self, broker: InMemoryBroker, failures: dict[int, Literal["abort", "fatal"]] | None = None) -> None:
+        super().__init__(broker)
+        self.failures = failures or {}
+        self.attempts = 0
+
+    def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
+        """See `ports.Sink`."""
+        self.fail_next = self.failures.get(self.attempts)
+        self.attempts += 1
+        super().commit(records, offsets, group)
+
+
+class Worker:
+    """A score role over the broker, with a clock that each step turns by 10 ms."""
+
+    def __init__(
+        self, broker: InMemoryBroker, model: FakeModel | None = None, sink: Sink | None = None, **options: Any
+    ) -> None:
+        self.now_s = 1_000.0
+        self.source = InMemorySource(broker, GROUP)
+        self.model = model or FakeModel()
+        self.model.monotonic, self.model.timeout_s = (lambda: self.now_s), 0.2
+        self.sink = sink or Script(broker)
+        stages = ScoreStages(
+            Matcher(WATCHLIST),
+            DuplicateIndex(1_000),
+            Words(),  # type: ignore[arg-type]
+            Calibration(1.0),
+            MODEL,
+            0,
+        )
+        given: dict[str, Any] = {
+            "in_flight": 2,
+            "max_pending": 100,
+            "commit_interval_s": 0.05,
+            "commit_messages": 50,
+            **options,
+        }
+        self.role = ScoreRole(
+            ScorePorts(self.source, self.sink, self.model),
+            stages,
+            ScoreOptions(
+                inputs={"news": "news", "chat": "chat"},
+                predictions=PREDICTIONS,
+                signals=SIGNALS,
+                dead_letters=DEAD,
+                limits=LIMITS,
+                max_future_ms=300_000,
+                **given,
+            ),
+            lambda: self.now_s,
+        )
+
+    def step(self, times: int = 1) -> None:
+        """Go round so many times."""
+        for _ in range(times):
+            self.now_s += 0.01
+            self.model.expire()
+            self.role.step()
+
+    def work_off(self, broker: InMemoryBroker) -> None:
+        """Go round until all input is committed."""
+        for _ in range(3_000):
+            while self.model.waiting:
+                self.model.release()
+            self.step()
+            if committed(broker) == ends(broker):
+                return
+        pytest.fail(f"not worked off: {committed(broker)} of {ends(broker)}")
+
+
+def ends(broker: InMemoryBroker) -> dict[TopicPartition, int]:
+    """How many records each input partition holds."""
+    return {partition: len(log) for partition, log in broker.logs.items() if partition.topic in INPUTS and log}
+
+
+def committed(broker: InMemoryBroker) -> dict[TopicPartition, int]:
+    """The group's offsets."""
+    return broker.committed(GROUP)
+
+
+def view(broker: InMemoryBroker) -> dict[str, list[tuple[bytes | None, bytes | None, Headers]]]:
+    """All that read_committed readers of the outputs see, in an order of its own."""
+    return {
+        topic: sorted((record.key, record.value, record.headers) for record in broker.records(topic))  # type: ignore[type-var]
+        for topic in (PREDICTIONS, SIGNALS, DEAD)
+    }
+
+
+def predictions(broker: InMemoryBroker) -> list[Prediction]:
+    """The predictions, by partition and offset."""
+    return [decode_prediction(record.value or b"") for record in broker.records(PREDICTIONS)]
+
+
+def away(*calls: int) -> FailureOf:
+    """Fail these calls."""
+    return lambda call, _batch: ModelError("unavailable", "the model is away") if call in calls else None
+
+
+Entry = tuple[str, bytes | None, int]
+BAD: list[bytes | None] = [b"", None, b"\xff\xfe", b"5", body("x" * 100_000), b'{"text": "a\x00"}', body(" ")]
+
+
+def stream(length: int = 40) -> list[Entry]:
+    """Texts of different lengths, no two the same, some of them about Acme, and bad input in between."""
+    entries: list[Entry] = []
+    for number in range(length):
+        topic, partition = [("news", 0), ("news", 1), ("chat", 0)][number % 3]
+        text = f"text {number} " + "word " * (number % 7) + ("Acme" if number % 4 == 0 else "")
+        value = BAD[number // 5 % len(BAD)] if number % 5 == 3 else body(text, id=f"id-{number}", mine=number)
+        entries.append((topic, value, partition))
+    return entries
+
+
+def filled(entries: Iterable[Entry] = ()) -> InMemoryBroker:
+    """A broker with these messages, each with a key and headers of its own."""
+    broker = InMemoryBroker({**INPUTS, PREDICTIONS: 2, SIGNALS: 2, DEAD: 1})
+    for number, (topic, value, partition) in enumerate(entries or stream()):
+        headers: Headers = (("n", str(number).encode()), ("none", None), ("n", b"\xff\x00"))
+        broker.produce(OutRecord(topic, b"\x00k%d" % number, value, headers), partition)
+    return broker
+
+
+def only(*values: bytes | None) -> InMemoryBroker:
+    """A broker with these messages in one partition."""
+    return filled([("news", value, 0) for value in values])
+
+
+def fault_free(entries: Iterable[Entry] = (), logits: LogitsOf = hashed_logits) -> InMemoryBroker:
+    """What a worker that nothing happens to makes of the stream."""
+    broker = filled(entries)
+    worker = Worker(broker, FakeModel(logits))
+    worker.role.start()
+    worker.work_off(broker)
+    return broker
+
+
+def started(broker: InMemoryBroker, *models: FakeModel) -> list[Worker]:
+    """Workers of one group, one per model."""
+    workers = [Worker(broker, model) for model in models]
+    for worker in workers:
+        worker.role.start()
+    return workers
+
+
+def together(broker: InMemoryBroker, *workers: Worker) -> None:
+    """Let the workers take turns until all input is committed."""
+    for _ in range(3_000):
+        for worker in workers:
+            while worker.model.waiting:
+                worker.model.release()
+            worker.step()
+        if committed(broker) == ends(broker):
+            return
+    pytest.fail(f"not worked off: {committed(broker)} of {ends(broker)}")
