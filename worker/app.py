@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from worker import __version__
-from worker.adapters.kafka import KafkaHistory, KafkaSink, KafkaSource, require_topics
+from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, require_topics
 from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
 from worker.adapters.triton import TritonModel
 from worker.alert.loading import AlertOptions, AlertPorts
@@ -224,7 +224,10 @@ def _topics(settings: Settings, role: RoleName) -> list[str]:
     )
 
 
-def _sink(settings: Settings, role: RoleName) -> KafkaSink:
+def _sink(settings: Settings, role: RoleName) -> KafkaSink | AtLeastOnceSink:
+    if settings.delivery == "at_least_once":
+        log.warning("writing without transactions: after a fault some messages come twice", delivery=settings.delivery)
+        return AtLeastOnceSink(settings.kafka)
     prefix = settings.kafka.transactional_id or process_id()
     return KafkaSink(settings.kafka, f"{settings.kafka.group_prefix}-{role}-{prefix}")
 

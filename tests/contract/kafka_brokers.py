@@ -10,7 +10,7 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from worker.adapters.kafka import KafkaSink, KafkaSource, PlainReader
+from worker.adapters.kafka import AtLeastOnceSink, KafkaSink, KafkaSource, PlainReader
 from worker.messages import OutRecord, Record, TopicPartition
 from worker.ports import Sink, Source
 from worker.settings import KafkaSettings
@@ -154,11 +154,12 @@ class MemoryBroker:
 
 
 class RealBroker:
-    """A Kafka at `bootstrap`, through the adapter. Topics and groups get names of their own."""
+    """A Kafka at `bootstrap`, through the adapter. Topics and groups get names of their own; sinks are transactional or not."""
 
     is_real = True
 
-    def __init__(self, bootstrap: str, stack: ExitStack, **changes: Any) -> None:
+    def __init__(self, bootstrap: str, stack: ExitStack, *, at_least_once: bool = False, **changes: Any) -> None:
+        self._at_least_once = at_least_once
         self.settings = KafkaSettings(bootstrap_servers=bootstrap, session_timeout_s=6, max_poll_interval_s=10, **changes)
         self.own = uuid.uuid4().hex[:8]
         self.stack = stack
@@ -182,8 +183,10 @@ class RealBroker:
         """See `Broker`."""
         return self.stack.enter_context(closing(KafkaSource(self.settings, f"{group}-{self.own}")))
 
-    def sink(self, transactional_id: str | None = None) -> KafkaSink:
+    def sink(self, transactional_id: str | None = None) -> Sink:
         """See `Broker`."""
+        if self._at_least_once:
+            return self.stack.enter_context(closing(AtLeastOnceSink(self.settings)))
         return self.stack.enter_context(closing(KafkaSink(self.settings, transactional_id or self.name("txn"))))
 
     def produce(self, record: OutRecord, partition: int = 0) -> None:

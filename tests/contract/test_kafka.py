@@ -38,6 +38,30 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         yield RealBroker(request.getfixturevalue("real_kafka_bootstrap"), stack, group_protocol=request.param)
 
 
+@pytest.fixture(
+    params=[
+        "memory",
+        *(pytest.param(name, marks=REAL) for name in ("classic", "consumer", "at_least_once", "consumer_at_least_once")),
+    ]
+)
+def writing(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Each broker in turn, with either kind of sink: for rules that do not need a rollback."""
+    if request.param == "memory":
+        yield MemoryBroker()
+        return
+    protocol = "consumer" if request.param.startswith("consumer") else "classic"
+    with ExitStack() as stack:
+        bootstrap = request.getfixturevalue("real_kafka_bootstrap")
+        yield RealBroker(bootstrap, stack, at_least_once="at_least_once" in request.param, group_protocol=protocol)
+
+
+@pytest.fixture(params=["classic", "consumer"])
+def untransacted(request: pytest.FixtureRequest, real_kafka_bootstrap: str) -> Iterator[RealBroker]:
+    """The real Kafka, written to without transactions."""
+    with ExitStack() as stack:
+        yield RealBroker(real_kafka_bootstrap, stack, at_least_once=True, group_protocol=request.param)
+
+
 def out(value: bytes, topic: str) -> OutRecord:
     """A record to produce."""
     return OutRecord(topic, b"key", value)
@@ -69,17 +93,17 @@ def test_records_arrive_as_they_were_sent(broker: Broker) -> None:
     assert [(r.topic, r.partition, r.offset) for r in records] == [(topic, 0, offset) for offset in range(len(ODD))]
 
 
-def test_what_a_transaction_writes_arrives_as_it_was_sent(broker: Broker) -> None:
+def test_what_a_transaction_writes_arrives_as_it_was_sent(writing: Broker) -> None:
     """The same through a sink: this is the way of a dead letter."""
-    topic, sink = broker.topic(), broker.sink()
-    member = Member(broker.source(GROUP), broker.topic())
+    topic, sink = writing.topic(), writing.sink()
+    member = Member(writing.source(GROUP), writing.topic())
     until(lambda: bool(member.assigned), member)
     sink.commit(
         [OutRecord(topic, r.key, r.value, r.headers, r.timestamp_ms) for r in ODD],
         {member.assigned[0]: 0},
         member.source.group_metadata(),
     )
-    seen = [(r.key, r.value, r.headers, r.timestamp_ms) for r in broker.records(topic, len(ODD))]
+    seen = [(r.key, r.value, r.headers, r.timestamp_ms) for r in writing.records(topic, len(ODD))]
     assert seen == [(r.key, r.value, r.headers, r.timestamp_ms) for r in ODD]
 
 
@@ -105,36 +129,36 @@ def test_without_a_committed_offset_a_group_begins_at_the_start(broker: Broker) 
     assert member.source.committed(member.assigned) == {TopicPartition(topic, 0): None}
 
 
-def test_a_restart_goes_on_at_the_committed_offset(broker: Broker) -> None:
+def test_a_restart_goes_on_at_the_committed_offset(writing: Broker) -> None:
     """The committed offset is the next one to read, not the last one read."""
-    topic, answers = broker.topic(), broker.topic()
-    fill(broker, topic, 5)
-    first = Member(broker.source(GROUP), topic)
+    topic, answers = writing.topic(), writing.topic()
+    fill(writing, topic, 5)
+    first = Member(writing.source(GROUP), topic)
     first.read(5)
-    broker.sink().commit([out(b"a", answers)], {TopicPartition(topic, 0): 3}, first.source.group_metadata())
+    writing.sink().commit([out(b"a", answers)], {TopicPartition(topic, 0): 3}, first.source.group_metadata())
     assert first.source.committed(first.assigned) == {TopicPartition(topic, 0): 3}
     first.source.close()
-    second = Member(broker.source(GROUP), topic)
+    second = Member(writing.source(GROUP), topic)
     assert [record.offset for record in second.read(2)] == [3, 4]
-    assert [record.value for record in broker.records(answers, 1)] == [b"a"]
+    assert [record.value for record in writing.records(answers, 1)] == [b"a"]
 
 
-def test_groups_do_not_share_offsets(broker: Broker) -> None:
+def test_groups_do_not_share_offsets(writing: Broker) -> None:
     """Another group reads everything."""
-    topic = broker.topic()
-    fill(broker, topic, 2)
-    first = Member(broker.source(GROUP), topic)
+    topic = writing.topic()
+    fill(writing, topic, 2)
+    first = Member(writing.source(GROUP), topic)
     first.read(2)
-    broker.sink().commit([], {TopicPartition(topic, 0): 2}, first.source.group_metadata())
-    assert len(Member(broker.source("another"), topic).read(2)) == 2
+    writing.sink().commit([], {TopicPartition(topic, 0): 2}, first.source.group_metadata())
+    assert len(Member(writing.source("another"), topic).read(2)) == 2
 
 
-def test_offsets_can_be_committed_without_records(broker: Broker) -> None:
+def test_offsets_can_be_committed_without_records(writing: Broker) -> None:
     """Input may produce nothing, and is done all the same."""
-    topic = broker.topic(2)
-    member = Member(broker.source(GROUP), topic)
+    topic = writing.topic(2)
+    member = Member(writing.source(GROUP), topic)
     until(lambda: len(member.assigned) == 2, member)
-    broker.sink().commit([], {TopicPartition(topic, 1): 7}, member.source.group_metadata())
+    writing.sink().commit([], {TopicPartition(topic, 1): 7}, member.source.group_metadata())
     assert member.source.committed(member.assigned) == {TopicPartition(topic, 0): None, TopicPartition(topic, 1): 7}
 
 
@@ -178,12 +202,12 @@ def test_offsets_have_gaps(broker: Broker) -> None:
     assert [record.offset for record in reader.read(3)] == [record.offset for record in found]
 
 
-def test_after_a_rollback_the_same_records_come_again(broker: Broker) -> None:
+def test_after_a_rollback_the_same_records_come_again(writing: Broker) -> None:
     """Rewound to the committed offset, or to the start where there is none."""
-    topic, sink = broker.topic(2), broker.sink()
-    fill(broker, topic, 4)
-    fill(broker, topic, 2, partition=1)
-    member = Member(broker.source(GROUP), topic)
+    topic, sink = writing.topic(2), writing.sink()
+    fill(writing, topic, 4)
+    fill(writing, topic, 2, partition=1)
+    member = Member(writing.source(GROUP), topic)
     member.read(6)
     sink.commit([], {TopicPartition(topic, 0): 3}, member.source.group_metadata())
     member.source.rewind(member.assigned)
@@ -204,17 +228,17 @@ def test_seek(broker: Broker) -> None:
     assert len(member.values(TopicPartition(topic, 1))) == 1
 
 
-def test_the_listener_says_where_to_start(broker: Broker) -> None:
+def test_the_listener_says_where_to_start(writing: Broker) -> None:
     """Offsets that live elsewhere win over the group's; partitions it does not name start at the committed ones."""
-    topic = broker.topic(2)
-    fill(broker, topic, 4)
-    fill(broker, topic, 4, partition=1)
+    topic = writing.topic(2)
+    fill(writing, topic, 4)
+    fill(writing, topic, 4, partition=1)
     zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    first = Member(broker.source(GROUP), topic)
+    first = Member(writing.source(GROUP), topic)
     first.read(8)
-    broker.sink().commit([], {zero: 1, one: 3}, first.source.group_metadata())
+    writing.sink().commit([], {zero: 1, one: 3}, first.source.group_metadata())
     first.source.close()
-    second = Member(broker.source(GROUP), topic, Recorder({zero: 2}))
+    second = Member(writing.source(GROUP), topic, Recorder({zero: 2}))
     second.read(3)
     assert second.values(zero) == [b"2", b"3"]
     assert second.values(one) == [b"3"]
@@ -278,14 +302,14 @@ def test_paused_again_after_a_rebalance_it_stays_silent(broker: Broker) -> None:
     assert len(first.read(6)) == 6
 
 
-def test_members_share_the_partitions(broker: Broker) -> None:
+def test_members_share_the_partitions(writing: Broker) -> None:
     """Each record goes to one member; a member that leaves hands its partitions on, where it had committed."""
-    topic, sink = broker.topic(2), broker.sink()
-    first, second = Member(broker.source(GROUP), topic), Member(broker.source(GROUP), topic)
+    topic, sink = writing.topic(2), writing.sink()
+    first, second = Member(writing.source(GROUP), topic), Member(writing.source(GROUP), topic)
     until(lambda: len(first.assigned) == len(second.assigned) == 1, first, second)
     assert first.assigned != second.assigned
-    fill(broker, topic, 3)
-    fill(broker, topic, 3, partition=1)
+    fill(writing, topic, 3)
+    fill(writing, topic, 3, partition=1)
     until(lambda: len(first.records) == len(second.records) == 3, first, second)
     (handed_on,) = second.assigned
     sink.commit([], {handed_on: 2}, second.source.group_metadata())
@@ -295,31 +319,31 @@ def test_members_share_the_partitions(broker: Broker) -> None:
     assert second.listener.heard[-1] == ("revoked", (handed_on,))
 
 
-def test_a_revoked_partition_is_still_ours_while_we_are_told(broker: Broker) -> None:
+def test_a_revoked_partition_is_still_ours_while_we_are_told(writing: Broker) -> None:
     """What is committed from within `on_revoked` counts: the next owner starts behind it."""
-    topic, answers, sink = broker.topic(2), broker.topic(), broker.sink()
-    fill(broker, topic, 4)
-    fill(broker, topic, 4, partition=1)
-    first = Member(broker.source(GROUP), topic)
+    topic, answers, sink = writing.topic(2), writing.topic(), writing.sink()
+    fill(writing, topic, 4)
+    fill(writing, topic, 4, partition=1)
+    first = Member(writing.source(GROUP), topic)
     first.read(8)
     done = dict.fromkeys(first.assigned, 3)
     first.listener.when_revoked = lambda _gone: sink.commit([out(b"late", answers)], done, first.source.group_metadata())
-    second = Member(broker.source(GROUP), topic)
+    second = Member(writing.source(GROUP), topic)
     until(lambda: len(second.records) == 1, first, second)
     assert second.values() == [b"3"]
-    assert [record.value for record in broker.records(answers, 1)] == [b"late"]
+    assert [record.value for record in writing.records(answers, 1)] == [b"late"]
 
 
-def test_leaving_is_told_and_may_still_commit(broker: Broker) -> None:
+def test_leaving_is_told_and_may_still_commit(writing: Broker) -> None:
     """`close` revokes, so that a worker that stops publishes what it has done."""
-    topic, sink = broker.topic(), broker.sink()
-    fill(broker, topic, 4)
-    first = Member(broker.source(GROUP), topic)
+    topic, sink = writing.topic(), writing.sink()
+    fill(writing, topic, 4)
+    first = Member(writing.source(GROUP), topic)
     first.read(4)
     first.listener.when_revoked = lambda _: sink.commit([], {TopicPartition(topic, 0): 3}, first.source.group_metadata())
     first.source.close()
     assert first.listener.heard[-1] == ("revoked", (TopicPartition(topic, 0),))
-    assert [record.value for record in Member(broker.source(GROUP), topic).read(1)] == [b"3"]
+    assert [record.value for record in Member(writing.source(GROUP), topic).read(1)] == [b"3"]
 
 
 def test_a_rewind_within_a_rebalance_skips_nothing(broker: Broker) -> None:
@@ -423,14 +447,72 @@ def test_a_lost_partition_is_told_as_lost(broker: Broker) -> None:
     assert first.source.committed(mine) == dict.fromkeys(mine)
 
 
-def test_closing_twice_does_no_harm(broker: Broker) -> None:
+def test_closing_twice_does_no_harm(writing: Broker) -> None:
     """A stack that takes parts down may meet one that is down."""
-    member, sink = Member(broker.source(GROUP), broker.topic()), broker.sink()
+    member, sink = Member(writing.source(GROUP), writing.topic()), writing.sink()
     until(lambda: bool(member.assigned), member)
     member.source.close()
     member.source.close()
     sink.close()
     sink.close()
+
+
+def test_a_seek_holds_through_a_pause(broker: Broker) -> None:
+    """Rewound and held back in either order, as a worker does that is full or whose model is away: nothing is passed over."""
+    topic = broker.topic()
+    zero = TopicPartition(topic, 0)
+    fill(broker, topic, 6)
+    member = Member(broker.source(GROUP), topic)
+    member.read(6)
+    for order in ("seek, pause", "pause, seek", "pause, resume, seek, pause"):
+        member.poll()
+        for step in order.split(", "):
+            {"seek": lambda: member.source.seek({zero: 2}), "pause": lambda: member.source.pause([zero])}.get(
+                step, lambda: member.source.resume([zero])
+            )()
+        before = len(member.records)
+        for _ in range(3):
+            member.poll()
+        assert len(member.records) == before, order
+        member.source.resume([zero])
+        assert [record.offset for record in member.read(4)] == [2, 3, 4, 5], order
+
+
+def test_without_transactions_nothing_is_committed_that_was_not_delivered(untransacted: RealBroker) -> None:
+    """What could not be delivered is told, the offsets stay, and the rewound worker produces all of it again."""
+    answers = untransacted.topic(1, **{"max.message.bytes": "20000"})
+    member, sink = joined(untransacted), untransacted.sink()
+    (mine,) = member.assigned
+    large = out(random.Random(0).randbytes(100_000), answers)
+    with pytest.raises(AbortedError, match=r"(?i)could not be delivered.*too large"):
+        sink.commit([out(b"1", answers), large], {mine: 1}, member.source.group_metadata())
+    assert member.source.committed([mine]) == {mine: None}
+    sink.commit([out(b"1", answers), out(b"2", answers)], {mine: 1}, member.source.group_metadata())
+    assert member.source.committed([mine]) == {mine: 1}
+    assert {record.value for record in untransacted.records(answers, 2)} == {b"1", b"2"}
+
+
+def test_without_transactions_offsets_of_a_partition_that_went_are_left_alone(untransacted: RealBroker) -> None:
+    """Records were delivered, and come again from the partition's new owner; only what is still ours is committed."""
+    topic, answers, sink = untransacted.topic(2), untransacted.topic(), untransacted.sink()
+    first, _, gone = fenced(untransacted, topic)
+    (mine,) = first.assigned
+    sink.commit([out(b"1", answers)], {gone: 3, mine: 2}, first.source.group_metadata())
+    assert first.source.committed([gone, mine]) == {gone: None, mine: 2}
+    assert [record.value for record in untransacted.records(answers, 1)] == [b"1"]
+
+
+def test_without_transactions_a_member_that_was_lost_commits_nothing(untransacted: RealBroker) -> None:
+    """It was silent for too long and does not know yet: the group's generation fences it, and it has to rewind."""
+    topic, answers, sink = untransacted.topic(), untransacted.topic(), untransacted.sink()
+    fill(untransacted, topic, 2)
+    first = Member(untransacted.source(GROUP), topic)
+    first.read(2)
+    second = Member(untransacted.source(GROUP), topic)
+    until(lambda: len(second.records) == 2, second)
+    with pytest.raises(AbortedError, match="offsets were not committed"):
+        sink.commit([out(b"again", answers)], {TopicPartition(topic, 0): 2}, first.source.group_metadata())
+    assert second.source.committed(second.assigned) == {TopicPartition(topic, 0): None}
 
 
 def joined(real: RealBroker) -> Member:

@@ -213,6 +213,31 @@ class InMemorySource:
         self._positions.update({p: starts.get(p, committed.get(p, 0)) for p in partitions})
 
 
+class InMemoryAtLeastOnceSink:
+    """`ports.Sink` without transactions over an `InMemoryBroker`: what was produced stays, whatever becomes of the offsets."""
+
+    def __init__(self, broker: InMemoryBroker) -> None:
+        self._broker = broker
+        self.fail_next: Literal["delivery", "commit", "fatal"] | None = None
+        """What happens to the next commit: half of it is not delivered, the offsets are not committed, or neither works."""
+        self.commits = 0
+
+    def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
+        """See `ports.Sink`."""
+        failure, self.fail_next = self.fail_next, None
+        if failure == "fatal" or not isinstance(group, GroupMetadata):
+            raise FatalError("the producer cannot go on")
+        for record in records[: len(records) // 2] if failure == "delivery" else records:
+            self._broker.produce(record)
+        if failure == "delivery":
+            raise AbortedError("a record could not be delivered")
+        self._broker.transact((), offsets, GroupMetadata(group.group, -1) if failure == "commit" else group)
+        self.commits += 1
+
+    def close(self) -> None:
+        """See `ports.Sink`."""
+
+
 class InMemorySink:
     """`ports.Sink` over an `InMemoryBroker`, able to fail as a real one does."""
 

@@ -1,6 +1,7 @@
 """Kafka through confluent-kafka: the only package that imports it."""
 
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
+from worker.adapters.kafka.at_least_once import AtLeastOnceSink
 from worker.adapters.kafka.history import KafkaHistory
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
 from worker.adapters.kafka.presence import require_topics
@@ -8,6 +9,7 @@ from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 
 __all__ = [
+    "AtLeastOnceSink",
     "ClusterReport",
     "KafkaHistory",
     "KafkaSink",

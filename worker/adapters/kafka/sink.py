@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.bounded import BoundedCaller
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, error_logger, translated
+from worker.adapters.kafka.source import Membership
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
@@ -48,7 +49,9 @@ class KafkaSink:
         1. Begin. 2. Produce every record. 3. Add the offsets, fenced by the group's generation. 4. Commit, which flushes, and
         which fails if the delivery of any record failed: the producer itself latches the first such error. On any error: abort.
         """
-        self._caller.call(lambda: self._transact(records, offsets, group))
+        if not isinstance(group, Membership):
+            raise FatalError("offsets cannot be committed: the group is not one of this adapter's sources")
+        self._caller.call(lambda: self._transact(records, offsets, group.metadata))
 
     def close(self) -> None:
         """See `ports.Sink`. librdkafka aborts nothing by itself on destruction; `commit` leaves no transaction open."""

@@ -1,7 +1,7 @@
 """Reading as a member of a consumer group."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import confluent_kafka as ck
 import structlog
@@ -15,6 +15,13 @@ from worker.ports import RebalanceListener, SourceStatistics
 from worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
+
+
+class Membership(NamedTuple):
+    """What a sink needs of a group's member: `metadata` fences a transaction, `commit` commits offsets without one."""
+
+    metadata: object
+    commit: Callable[[Mapping[TopicPartition, int]], None]
 
 
 class KafkaSource:
@@ -100,7 +107,20 @@ class KafkaSource:
 
     def group_metadata(self) -> object:
         """See `ports.Source`."""
-        return self._consumer.consumer_group_metadata()
+        return Membership(self._consumer.consumer_group_metadata(), self.commit)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the offsets of those partitions that are still ours, and wait for it; the others are their new owner's.
+
+        Raises:
+            RetryableError: the broker refused, as it does when the group has gone on without us, or did not answer.
+            FatalError: this member can no longer take part in the group.
+        """
+        mine = [ck.TopicPartition(*p, offset) for p, offset in offsets.items() if p in self._assigned]
+        if mine:
+            with translated("committing offsets"):
+                for answer in self._consumer.commit(offsets=mine, asynchronous=False) or ():
+                    _checked(answer)
 
     def close(self) -> None:
         """See `ports.Source`; the listener hears of the revocation from here."""

@@ -37,7 +37,8 @@ class Bench:
     @property
     def phase(self) -> Phase:
         """The breaker's."""
-        return self.inference.breaker.phase
+        phase: Phase = self.inference.breaker.phase
+        return phase
 
     def add(self, *items: int) -> None:
         """Queue texts, each with its item as its only token."""
