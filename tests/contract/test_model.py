@@ -18,7 +18,7 @@ from tests.support.batches import batch_of, rows
 from tests.support.tiny_onnx import write_repository
 from worker.adapters.onnx import OnnxModel
 from worker.adapters.triton import TritonModel
-from worker.errors import ContractError, RetryableError, TidingsError
+from worker.errors import ContractError, ModelError, RetryableError, TidingsError
 from worker.messages import ModelRef
 from worker.ports import Model, TokenBatch
 from worker.score.contract import mismatches
@@ -146,8 +146,9 @@ def test_more_texts_than_the_server_takes_fail_clearly(model: Model) -> None:
         assert logits(model, rows(300)).shape == (300, 3)
         return
     assert logits(model, rows(limit)).shape == (limit, 3)
-    with pytest.raises(ContractError, match=str(limit)):
+    with pytest.raises(ModelError, match=str(limit)) as refused:
         logits(model, rows(limit + 1))
+    assert refused.value.reason == "refused"
 
 
 def test_a_closed_model_fails_and_does_not_hang(maker: Maker) -> None:
@@ -157,7 +158,7 @@ def test_a_closed_model_fails_and_does_not_hang(maker: Maker) -> None:
     model.close()
     model.close()
     after = model.submit(batch_of(rows(3)))
-    assert {type(future.exception(WAIT_S)) for future in before} <= {type(None), RetryableError}
+    assert {type(future.exception(WAIT_S)) for future in before} <= {type(None), ModelError}
     assert isinstance(after.exception(WAIT_S), RetryableError)
 
 

@@ -81,11 +81,11 @@ class Kserve(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
 
 
 @contextmanager
-def serving(servicer: Kserve) -> Iterator[str]:
-    """Serve on a free port of the loopback interface; yields host:port."""
+def serving(servicer: Kserve, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """Serve on the loopback interface, by default on a free port; yields host:port."""
     server = grpc.server(ThreadPoolExecutor(4))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

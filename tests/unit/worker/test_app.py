@@ -164,6 +164,29 @@ def test_a_role_waits_for_its_own_topics_only(role: app.RoleName, topics: set[st
     assert set(app._topics(Settings(), role)) == topics
 
 
+@pytest.mark.parametrize(("delivery", "kind"), [("exactly_once", "KafkaSink"), ("at_least_once", "AtLeastOnceSink")])
+@pytest.mark.parametrize("role", ["score", "alert"])
+def test_delivery_chooses_the_sink_of_both_roles(
+    role: app.RoleName, delivery: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With transactions under a name of the role's own, or without."""
+    for name in ("KafkaSink", "AtLeastOnceSink"):
+        monkeypatch.setattr(app, name, lambda *given, name=name: (name, given[1:]))
+    made = app._sink(Settings(delivery=delivery), role, Stop())
+    names = [f"tidings-{role}-{app.process_id()}"] if delivery == "exactly_once" else []
+    assert made == (kind, tuple(names))
+
+
+def test_the_models_faults_are_borne_as_the_settings_say() -> None:
+    """Attempts, the breaker and the bound in bytes reach the role."""
+    settings = Settings(
+        triton={"max_attempts": 3, "breaker_failures": 2, "breaker_max_pause_s": 7}, score={"max_pending_bytes": 99}
+    )
+    options = app._score_options(settings, contract())
+    assert (options.max_attempts, options.max_pending_bytes) == (3, 99)
+    assert (options.breaker.failures, options.breaker.max_pause_s) == (2, 7)
+
+
 def test_batches_are_no_larger_than_the_model_takes() -> None:
     """The model's own limit bounds the setting."""
     small = msgspec.structs.replace(contract(), max_batch_size=8)

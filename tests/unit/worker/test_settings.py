@@ -198,8 +198,8 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
         ("kafka: {partition: 1}", "kafka.partition (TIDINGS_KAFKA__PARTITION): Extra inputs are not permitted; did you mean"),
         ("kafka: {partitions: many}", "kafka.partitions (TIDINGS_KAFKA__PARTITIONS)"),
         ("kafka: 5", "kafka (TIDINGS_KAFKA): Input should be a valid dictionary"),
-        ("- kafka", "tidings.yaml: expected sections (kafka, redis, model, triton, score, alert, ops, log), got list"),
-        ("5", "tidings.yaml: expected sections (kafka, redis, model, triton, score, alert, ops, log), got int"),
+        ("- kafka", "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, ops, log), got list"),
+        ("5", "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, ops, log), got int"),
         ("kafka: [", "tidings.yaml cannot be read"),
         ("kafka: !!python/object:os.system {}", "tidings.yaml cannot be read"),
     ],
@@ -273,6 +273,24 @@ def test_secrets_are_not_quoted_from_the_yaml_file(refused: Callable[..., str], 
     """Not even by the parser of a broken file."""
     write("tidings.yaml", content)
     assert SECRET not in refused()
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_delivery_is_a_choice(delivery: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the environment or the file; without one, exactly once."""
+    assert load_settings().delivery == "exactly_once"
+    write("tidings.yaml", f"delivery: {delivery}")
+    assert load_settings().delivery == delivery
+    write("tidings.yaml", "{}")
+    monkeypatch.setenv("TIDINGS_DELIVERY", delivery)
+    assert load_settings().delivery == delivery
+
+
+def test_there_is_no_third_delivery(refused: Callable[..., str]) -> None:
+    """The message says which there are."""
+    assert "delivery (TIDINGS_DELIVERY): Input should be 'exactly_once' or 'at_least_once'" in refused(
+        TIDINGS_DELIVERY="at_most_once"
+    )
 
 
 def test_settings_do_not_change() -> None:

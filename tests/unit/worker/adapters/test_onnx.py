@@ -7,7 +7,7 @@ import pytest
 from tests.support.batches import batch_of, rows
 from tests.support.tiny_onnx import VOCABULARY, expected_logits, tiny_model
 from worker.adapters.onnx import UNBOUNDED_BATCH, OnnxModel
-from worker.errors import ContractError, RetryableError
+from worker.errors import ContractError, ModelError, RetryableError
 from worker.messages import ModelRef
 from worker.ports import TokenBatch
 
@@ -48,16 +48,18 @@ def test_info_is_read_from_the_file(model: OnnxModel) -> None:
     assert info.server.startswith("onnxruntime 1.")
 
 
-def test_a_token_that_the_model_does_not_know_is_a_breach_of_contract(model: OnnxModel) -> None:
-    """An id past the vocabulary means that the tokenizer is another model's."""
-    with pytest.raises(ContractError, match="sentiment cannot take the batch"):
+def test_a_token_that_the_model_does_not_know_is_refused(model: OnnxModel) -> None:
+    """An id past the vocabulary: this batch fails, and the next is served."""
+    with pytest.raises(ModelError, match="sentiment cannot take the batch") as refused:
         model.submit(batch_of([[1, VOCABULARY + 1, 2]])).result(WAIT_S)
+    assert refused.value.reason == "refused"
+    assert model.submit(batch_of(rows(2))).result(WAIT_S).shape == (2, 3)
 
 
-def test_an_output_that_is_not_there_is_a_breach_of_contract(path: Path) -> None:
-    """The name in the contract is held to the file's."""
+def test_an_output_that_is_not_there_fails_every_batch(path: Path) -> None:
+    """The name in the contract is held to the file's at start; should that have been missed, nothing is scored wrongly."""
     model = OnnxModel(path, REF, output="scores")
-    with pytest.raises(ContractError, match="scores"):
+    with pytest.raises(ModelError, match="scores"):
         model.submit(batch_of(rows(1))).result(WAIT_S)
     model.close()
 

@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
 from tests.support.batches import batch_of, rows
 from tests.support.kserve import Kserve, fails, logits_answer, row_sums, serving
 from worker.adapters.triton import TritonModel
-from worker.errors import ContractError, RetryableError, SettingsError
+from worker.errors import ContractError, ModelError, RetryableError, SettingsError
 from worker.messages import ModelRef
 from worker.ports import TokenBatch
 
@@ -99,7 +99,7 @@ def test_a_model_that_is_not_there_may_still_come() -> None:
         (grpc.StatusCode.RESOURCE_EXHAUSTED, RetryableError, r"failed \(RESOURCE_EXHAUSTED\): because"),
         (grpc.StatusCode.INTERNAL, RetryableError, r"failed \(INTERNAL\): because"),
         (grpc.StatusCode.CANCELLED, RetryableError, r"failed \(CANCELLED\): because"),
-        (grpc.StatusCode.INVALID_ARGUMENT, ContractError, "refused the request to sentiment: because"),
+        (grpc.StatusCode.INVALID_ARGUMENT, RetryableError, r"failed \(INVALID_ARGUMENT\): because"),
         (grpc.StatusCode.UNIMPLEMENTED, ContractError, "refused the request to sentiment: because"),
         (grpc.StatusCode.PERMISSION_DENIED, ContractError, "refused the request to sentiment: because"),
     ],
@@ -111,6 +111,32 @@ def test_each_status_is_one_sentence(
     server.answer = fails(code, "because\nof a long story")
     with pytest.raises(kind, match=f"^Triton at 127[^ ]+ {says}$"):
         model.submit(batch_of(rows(1))).result(WAIT_S)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "unavailable"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "unavailable"),
+        (grpc.StatusCode.CANCELLED, "unavailable"),
+        (grpc.StatusCode.NOT_FOUND, "not_loaded"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "no_answer"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "refused"),
+        (grpc.StatusCode.OUT_OF_RANGE, "refused"),
+        (grpc.StatusCode.INTERNAL, "refused"),
+        (grpc.StatusCode.UNKNOWN, "refused"),
+        (grpc.StatusCode.FAILED_PRECONDITION, "refused"),
+        (grpc.StatusCode.DATA_LOSS, "refused"),
+    ],
+)
+def test_each_status_says_whether_the_model_was_there(
+    model: TritonModel, server: Kserve, code: grpc.StatusCode, reason: str
+) -> None:
+    """Away, without the model, silent, or there and unwilling: what is retried, and what may be a message's fault."""
+    server.answer = fails(code)
+    with pytest.raises(ModelError) as failed:
+        model.submit(batch_of(rows(1))).result(WAIT_S)
+    assert failed.value.reason == reason
 
 
 @pytest.mark.parametrize("details", ["", "  \n "])
@@ -171,7 +197,7 @@ def test_closing_amid_submits_leaves_no_future_behind(server: Kserve) -> None:
         thread.join(WAIT_S)
         outcomes = [failure(future) for future in futures]
     assert len(outcomes) == 200
-    assert {type(outcome) for outcome in outcomes} <= {type(None), RetryableError}
+    assert {type(outcome) for outcome in outcomes} <= {type(None), ModelError}
 
 
 def test_a_server_that_is_not_there_is_retryable() -> None:
