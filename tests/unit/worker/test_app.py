@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from worker.alert.role import AlertCounts
 from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
 from worker.errors import ContractError, RetryableError, SettingsError
 from worker.score.role import ScoreCounts
-from worker.settings import OpsSettings, RedisSettings, Settings
+from worker.settings import OpsSettings, RedisSettings, ScoreSettings, Settings, TritonSettings, process_id
 from worker.testing.model import INFO, FakeModel, contract
 
 
@@ -167,21 +168,20 @@ def test_a_role_waits_for_its_own_topics_only(role: app.RoleName, topics: set[st
 @pytest.mark.parametrize(("delivery", "kind"), [("exactly_once", "KafkaSink"), ("at_least_once", "AtLeastOnceSink")])
 @pytest.mark.parametrize("role", ["score", "alert"])
 def test_delivery_chooses_the_sink_of_both_roles(
-    role: app.RoleName, delivery: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    role: app.RoleName, delivery: Literal["exactly_once", "at_least_once"], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With transactions under a name of the role's own, or without."""
     for name in ("KafkaSink", "AtLeastOnceSink"):
         monkeypatch.setattr(app, name, lambda *given, name=name: (name, given[1:]))
-    made = app._sink(Settings(delivery=delivery), role, Stop())
-    names = [f"tidings-{role}-{app.process_id()}"] if delivery == "exactly_once" else []
+    made: Any = app._sink(Settings(delivery=delivery), role)
+    names = [f"tidings-{role}-{process_id()}"] if delivery == "exactly_once" else []
     assert made == (kind, tuple(names))
 
 
 def test_the_models_faults_are_borne_as_the_settings_say() -> None:
     """Attempts, the breaker and the bound in bytes reach the role."""
-    settings = Settings(
-        triton={"max_attempts": 3, "breaker_failures": 2, "breaker_max_pause_s": 7}, score={"max_pending_bytes": 99}
-    )
+    triton = TritonSettings(max_attempts=3, breaker_failures=2, breaker_max_pause_s=7)
+    settings = Settings(triton=triton, score=ScoreSettings(max_pending_bytes=99))
     options = app._score_options(settings, contract())
     assert (options.max_attempts, options.max_pending_bytes) == (3, 99)
     assert (options.breaker.failures, options.breaker.max_pause_s) == (2, 7)

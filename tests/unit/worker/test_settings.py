@@ -198,7 +198,10 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
         ("kafka: {partition: 1}", "kafka.partition (TIDINGS_KAFKA__PARTITION): Extra inputs are not permitted; did you mean"),
         ("kafka: {partitions: many}", "kafka.partitions (TIDINGS_KAFKA__PARTITIONS)"),
         ("kafka: 5", "kafka (TIDINGS_KAFKA): Input should be a valid dictionary"),
-        ("- kafka", "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, ops, log), got list"),
+        (
+            "- kafka",
+            "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, ops, log), got list",
+        ),
         ("5", "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, ops, log), got int"),
         ("kafka: [", "tidings.yaml cannot be read"),
         ("kafka: !!python/object:os.system {}", "tidings.yaml cannot be read"),
