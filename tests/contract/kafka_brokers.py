@@ -14,7 +14,7 @@ from worker.adapters.kafka import AtLeastOnceSink, KafkaSink, KafkaSource, Plain
 from worker.messages import OutRecord, Record, TopicPartition
 from worker.ports import Sink, Source
 from worker.settings import KafkaSettings
-from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
+from worker.testing.broker import InMemoryAtLeastOnceSink, InMemoryBroker, InMemorySink, InMemorySource
 
 WAIT_S = 40.0
 
@@ -125,8 +125,9 @@ class MemoryBroker:
 
     is_real = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_least_once: bool = False) -> None:
         self.broker = InMemoryBroker({})
+        self._at_least_once = at_least_once
 
     def topic(self, partitions: int = 1) -> str:
         """See `Broker`."""
@@ -140,7 +141,7 @@ class MemoryBroker:
 
     def sink(self) -> Sink:
         """See `Broker`."""
-        return InMemorySink(self.broker)
+        return InMemoryAtLeastOnceSink(self.broker) if self._at_least_once else InMemorySink(self.broker)
 
     def produce(self, record: OutRecord, partition: int = 0) -> None:
         """See `Broker`."""

@@ -38,21 +38,20 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         yield RealBroker(request.getfixturevalue("real_kafka_bootstrap"), stack, group_protocol=request.param)
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        *(pytest.param(name, marks=REAL) for name in ("classic", "consumer", "at_least_once", "consumer_at_least_once")),
-    ]
-)
+IN_MEMORY = ("memory", "memory_at_least_once")
+ON_KAFKA = ("classic", "consumer", "classic_at_least_once", "consumer_at_least_once")
+
+
+@pytest.fixture(params=[*IN_MEMORY, *(pytest.param(name, marks=REAL) for name in ON_KAFKA)])
 def writing(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """Each broker in turn, with either kind of sink: for rules that do not need a rollback."""
-    if request.param == "memory":
-        yield MemoryBroker()
+    where, _, doubly = request.param.partition("_")
+    if where == "memory":
+        yield MemoryBroker(at_least_once=bool(doubly))
         return
-    protocol = "consumer" if request.param.startswith("consumer") else "classic"
     with ExitStack() as stack:
         bootstrap = request.getfixturevalue("real_kafka_bootstrap")
-        yield RealBroker(bootstrap, stack, at_least_once="at_least_once" in request.param, group_protocol=protocol)
+        yield RealBroker(bootstrap, stack, at_least_once=bool(doubly), group_protocol=where)
 
 
 @pytest.fixture(params=["classic", "consumer"])

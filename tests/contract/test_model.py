@@ -198,6 +198,21 @@ def test_the_fake_fails_where_it_is_told() -> None:
     assert [type(outcome) for outcome in outcomes] == [RetryableError, type(None), RetryableError, type(None)]
 
 
+def test_the_fake_is_silent_where_it_is_told() -> None:
+    """A call that hangs fails at its deadline and not before; others are answered meanwhile."""
+    now_s = [100.0]
+    fake = FakeModel(hangs=lambda _call, batch: 13 in batch.input_ids)
+    fake.monotonic, fake.timeout_s = (lambda: now_s[0]), 5.0
+    silent, answered = fake.submit(batch_of([[1, 13]])), fake.submit(batch_of([[1, 2]]))
+    fake.expire()
+    assert [silent.done(), answered.done()] == [False, True]
+    now_s[0] += 5.0
+    fake.expire()
+    error = silent.exception()
+    assert isinstance(error, ModelError)
+    assert error.reason == "no_answer"
+
+
 @pytest.fixture
 def own_server(triton_alone: LocalStack) -> Iterator[LocalStack]:
     """A Triton that a test may kill or pause: it serves again afterwards."""

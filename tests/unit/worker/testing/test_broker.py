@@ -1,12 +1,13 @@
 """What the contract suite (tests/contract/test_kafka.py) does not say of the broker in memory: how it fails on purpose."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import pytest
 
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
-from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySink, InMemorySource
+from worker.testing.broker import GroupMetadata, InMemoryAtLeastOnceSink, InMemoryBroker, InMemorySink, InMemorySource
 
 ZERO = TopicPartition("in", 0)
 
@@ -50,6 +51,23 @@ def test_the_next_commit_can_be_rolled_back() -> None:
     assert (broker.records("out"), broker.committed("g"), sink.commits) == ([], {}, 0)
     sink.commit([OutRecord("out", None, b"2")], {ZERO: 1}, source.group_metadata())
     assert [(record.offset, record.value) for record in broker.records("out")] == [(2, b"2")]
+    assert (broker.committed("g"), sink.commits) == ({ZERO: 1}, 1)
+
+
+@pytest.mark.parametrize(("failure", "visible"), [("delivery", [b"1"]), ("commit", [b"1", b"2"])])
+def test_without_transactions_what_was_written_stays(failure: Literal["delivery", "commit"], visible: list[bytes]) -> None:
+    """Half of it or all of it is visible, and no offset has moved; done again, it comes twice."""
+    broker = InMemoryBroker({"in": 1, "out": 1})
+    source, _ = member(broker)
+    source.poll(1, 0)
+    sink = InMemoryAtLeastOnceSink(broker)
+    sink.fail_next = failure
+    records = [OutRecord("out", None, b"1"), OutRecord("out", None, b"2")]
+    with pytest.raises(AbortedError):
+        sink.commit(records, {ZERO: 1}, source.group_metadata())
+    assert ([record.value for record in broker.records("out")], broker.committed("g"), sink.commits) == (visible, {}, 0)
+    sink.commit(records, {ZERO: 1}, source.group_metadata())
+    assert [record.value for record in broker.records("out")] == [*visible, b"1", b"2"]
     assert (broker.committed("g"), sink.commits) == ({ZERO: 1}, 1)
 
 
