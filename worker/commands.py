@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from worker import __version__
+from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
 
 console = Console()
@@ -41,6 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("produce")(produce)
     app.command("tail")(tail)
     app.command("schema")(schema)
+    dead_letters.register(app)
 
 
 def work(

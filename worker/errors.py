@@ -57,6 +57,10 @@ class UnfinishedError(TidingsError):
     exit_code = 3
 
 
+class SelectionError(TidingsError):
+    """What was asked for is not there; the message says what to ask instead."""
+
+
 class DecodeError(TidingsError):
     """A record cannot become a message. `reason` is a fixed word for headers and metrics, the message says more.
 

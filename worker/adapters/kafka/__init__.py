@@ -5,7 +5,9 @@ from worker.adapters.kafka.at_least_once import AtLeastOnceSink
 from worker.adapters.kafka.history import KafkaHistory
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
 from worker.adapters.kafka.presence import require_topics
+from worker.adapters.kafka.resender import Resender
 from worker.adapters.kafka.sink import KafkaSink
+from worker.adapters.kafka.snapshot import TopicSnapshot
 from worker.adapters.kafka.source import KafkaSource
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "KafkaSource",
     "PlainProducer",
     "PlainReader",
+    "Resender",
+    "TopicSnapshot",
     "TopicSpec",
     "create_topics",
     "inspect",

@@ -23,7 +23,7 @@ class PlainReader:
         start = ck.OFFSET_BEGINNING if from_beginning else ck.OFFSET_END
         with translated(f"looking at the topics at {settings.bootstrap_servers}"):
             known = self._consumer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
-            _require(topics, known)
+            require(topics, known)
             partitions = [(topic, partition) for topic in topics for partition in known[topic].partitions]
             self._consumer.assign([ck.TopicPartition(*partition, start) for partition in partitions])
 
@@ -57,7 +57,7 @@ class PlainProducer:
     def require(self, topic: str) -> None:
         """Raise RetryableError unless the topic is there; producing to one that is not fails only after half a minute."""
         with translated(f"looking at the topics at {self._servers}"):
-            _require([topic], self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics)
+            require([topic], self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics)
 
     def send(self, record: OutRecord) -> None:
         """Queue a record, waiting for room.
@@ -101,7 +101,8 @@ class PlainProducer:
             raise RetryableError(f"a record could not be delivered: {self._failed.str()}")
 
 
-def _require(topics: Sequence[str], known: Container[str]) -> None:
+def require(topics: Sequence[str], known: Container[str]) -> None:
+    """Raise RetryableError unless all of the topics are known."""
     if missing := [topic for topic in topics if topic not in known]:
         raise RetryableError(
             f"no such topic: {', '.join(missing)}; `tidings check --create-topics` makes those of the settings"

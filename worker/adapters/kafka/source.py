@@ -1,6 +1,7 @@
 """Reading as a member of a consumer group."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
 from typing import NamedTuple, cast
 
 import confluent_kafka as ck
@@ -10,11 +11,14 @@ from confluent_kafka import KafkaError, KafkaException
 from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, error_logger, translated
 from worker.adapters.kafka.statistics import decode_statistics
 from worker.errors import FatalError, RetryableError
-from worker.messages import Record, TopicPartition
+from worker.messages import Headers, Record, TopicPartition
 from worker.ports import RebalanceListener, SourceStatistics
 from worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
+UNREADABLE_HEADERS = ("tidings.unreadable_headers", None)
+"""Stands for the headers of a record that has a header name which is no UTF-8."""
+_read_headers: Callable[["ck.Message[bytes, bytes]"], "list[tuple[str, bytes | None]] | None"] = methodcaller("headers")
 
 
 class Membership(NamedTuple):
@@ -192,8 +196,20 @@ def to_record(message: "ck.Message[bytes, bytes]") -> Record:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise FatalError("Kafka delivered a record that does not say where it comes from")
-    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    return Record(topic, partition, offset, message.key(), message.value(), message.timestamp()[1], tuple(headers))
+    return Record(topic, partition, offset, message.key(), message.value(), message.timestamp()[1], _headers(message))
+
+
+def _headers(message: "ck.Message[bytes, bytes]") -> Headers:
+    """Return the headers, or one that says that they cannot be read: the binding fails on a name that is no UTF-8.
+
+    Any producer can write such a name, so it must not end the process. confluent-kafka 2.16.1 then returns a value and leaves
+    an exception set. CPython 3.11's specialised call does not look, and the error surfaces at some later call; `methodcaller`
+    calls in the way that always looks, and raises SystemError here.
+    """
+    try:
+        return tuple(_read_headers(message) or ())
+    except (SystemError, UnicodeDecodeError):
+        return (UNREADABLE_HEADERS,)
 
 
 def _readable(partitions: Sequence[TopicPartition]) -> list[str]:
