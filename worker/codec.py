@@ -205,8 +205,11 @@ def encode_alert_event(event: AlertEvent) -> bytes:
 
 
 def decode_alert_event(body: bytes) -> AlertEvent:
-    """Decode what `encode_alert_event` made; raises DecodeError (`invalid_alert_event`)."""
-    return _decode(_cloud_event_decoder, body, "invalid_alert_event").data
+    """Decode what `encode_alert_event` made; raises DecodeError (`invalid_alert_event`), also for a time that is none."""
+    event = _decode(_cloud_event_decoder, body, "invalid_alert_event").data
+    if not 0 <= event.at_ms <= MAX_EVENT_TIME_MS:
+        raise DecodeError("invalid_alert_event", f"`at_ms` {event.at_ms} lies outside the years 1970 to 9999")
+    return event
 
 
 def alert_record(topic: str, partition: TopicPartition, stored: StoredEvent) -> OutRecord:

@@ -28,6 +28,8 @@ PREFIX = "TIDINGS_"
 _STACK_ENV = Path(".tidings/stack.env")
 _STACK_LOCK = Path(".tidings/stack.lock")
 """Held by the supervisor of the stack for as long as it lives; see `deploy/local/state.py`."""
+_ODD_YAML = (ValueError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises besides its own error; see `worker/alert/yaml_lines.py`."""
 _ALSO_KNOWN = ("CONFIG", "CACHE_DIR", "RUN_DIR")
 _ALSO_KNOWN_PREFIXES = ("TEST_", "LOCAL_")
 
@@ -285,7 +287,7 @@ def _file_problems(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8") as file:  # from a file, YAML's errors quote no line of it, which may hold a secret
             content = yaml.safe_load(file) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, *_ODD_YAML) as error:
         return [f"{path} cannot be read: {error}"]
     if not isinstance(content, dict):
         return [f"{path}: expected sections ({', '.join(Settings.model_fields)}), got {type(content).__name__}"]

@@ -33,10 +33,14 @@ def tail(kafka: KafkaSettings, stream: str, following: Following, console: Conso
         RetryableError: Kafka or the topic is not there.
     """
     topic = getattr(kafka.topics, stream.replace("-", "_"))
-    show = _as_json if following.as_json else _SHOW[stream]
     with closing(PlainReader(kafka, [topic], from_beginning=following.from_beginning)) as reader:
         for record in islice(_records(reader), following.count):
-            console.print(_harmless(show(record)), soft_wrap=True)
+            console.print(line_of(stream, record, as_json=following.as_json), soft_wrap=True)
+
+
+def line_of(stream: str, record: Record, *, as_json: bool) -> Text:
+    """Return what is shown of a record of this stream, whatever the record is; nothing in it can steer the terminal."""
+    return _harmless(_as_json(record) if as_json else _SHOW[stream](record))
 
 
 def _harmless(text: Text) -> Text:

@@ -18,10 +18,9 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from worker.alert.yaml_lines import Lines, Path, load_with_lines
+from worker.alert.yaml_lines import UNREADABLE, Lines, Path, load_with_lines
 from worker.errors import SettingsError
 from worker.messages import Kind
 
@@ -213,7 +212,7 @@ def parse_rules(text: str, name: str = "rules.yaml") -> RuleSet:
 def _load(text: str, name: str) -> tuple[dict[str, object], Lines]:
     try:
         document, lines = load_with_lines(text)
-    except yaml.YAMLError as error:
+    except UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or error
         raise SettingsError(f"{name}:{mark.line + 1 if mark else 1}: {problem}") from error

@@ -54,5 +54,5 @@ def decode_state(body: bytes) -> KeyState:
         raise FatalError(f"stored alert state has schema {found}, this version reads {SCHEMA}: run the version that wrote it")
     try:
         return _decoder.decode(memoryview(body)[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FatalError(f"stored alert state is damaged ({error}): delete the key's state to start it afresh") from error

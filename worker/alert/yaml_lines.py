@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 import yaml
 
 Path = tuple[int | str, ...]
+UNREADABLE = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises for what it cannot read: its own error, and others for a date such as 2001-99-99, for `!!int ""`, for
+`!!bool x`, and for lists nested too deeply. Found by fuzzing."""
 
 
 class Lines(NamedTuple):
@@ -21,7 +24,7 @@ def load_with_lines(text: str) -> tuple[Any, Lines]:
     """Read one YAML document with the safe loader, and note its lines.
 
     Raises:
-        yaml.YAMLError: not YAML, or a mapping has a key twice; mostly with a `problem_mark`.
+        yaml.YAMLError: not YAML, or a mapping has a key twice; mostly with a `problem_mark`. Or one of the other UNREADABLE.
     """
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     by_path: dict[Path, int] = {(): 1}

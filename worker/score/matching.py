@@ -11,6 +11,7 @@ import ahocorasick
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from worker.alert.yaml_lines import UNREADABLE
 from worker.errors import SettingsError
 from worker.messages import Matches
 
@@ -56,11 +57,11 @@ def parse_watchlist(text: str, origin: str) -> Watchlist:
     """
     try:
         watchlist = Watchlist.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{origin} is not YAML: {error}") from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)]
         raise SettingsError(f"{origin}: {'; '.join(lines)}") from error
+    except UNREADABLE as error:
+        raise SettingsError(f"{origin} is not YAML: {error}") from error
     for kind, names in (("entities", _names(watchlist.entities)), ("topics", _names(watchlist.topics))):
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise SettingsError(f"{origin}: {kind} named more than once: {', '.join(doubled)}")

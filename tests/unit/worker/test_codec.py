@@ -414,6 +414,15 @@ def test_what_is_no_json_on_our_topics_is_refused(decode: Any, value: bytes) -> 
         decode(value)
 
 
+@pytest.mark.parametrize("at_ms", [-1, MAX_EVENT_TIME_MS + 1, 2**63])
+def test_an_alert_event_of_no_time_is_refused(at_ms: int) -> None:
+    """No calendar has that moment, so it could be neither shown nor encoded again."""
+    foreign = encode_alert_event(alert_event()).replace(b'"at_ms":%d' % NOW_MS, b'"at_ms":%d' % at_ms)
+    with pytest.raises(DecodeError, match="at_ms") as refused:
+        decode_alert_event(foreign)
+    assert refused.value.reason == "invalid_alert_event"
+
+
 def test_a_tombstone_is_no_signal() -> None:
     """A record without a value on the signals topic is refused like any other foreign record."""
     with pytest.raises(DecodeError):
