@@ -80,6 +80,12 @@ def test_what_is_not_of_the_topic_is_shown_as_such(monkeypatch: pytest.MonkeyPat
     assert len(said.splitlines()) > 1
 
 
+def test_an_alert_of_no_time_is_shown_as_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment that no calendar has does not end the command (found by fuzzing)."""
+    far = encode_alert_event(alert_event()).replace(b'"at_ms":', b'"at_ms":9999999')
+    assert "news-0-5 is not of this topic" in shown(monkeypatch, "alerts", record(far))
+
+
 @pytest.mark.parametrize("control", ["\x1b[2J", "\x9b2J", "\x07", "\u202e", "\r"])
 def test_nothing_from_outside_steers_the_terminal(monkeypatch: pytest.MonkeyPatch, control: str) -> None:
     """Escape sequences, direction overrides and the like are shown for what they are, or not at all."""
