@@ -132,10 +132,15 @@ class AlertRole:
 
     def _take(self, timeout_s: float) -> list[Record]:
         backlog, self._backlog = self._backlog, []
+        return backlog or self._poll(timeout_s)
+
+    def _poll(self, timeout_s: float) -> list[Record]:
         try:
-            return backlog or self._source.poll(self._options.max_records, timeout_s)
+            return self._source.poll(self._options.max_records, timeout_s)
         except RetryableError as error:
-            log.warning("reading failed", error=str(error))
+            log.warning("reading failed, reading again from where the store stands", error=str(error))
+            for partition in list(self._memory):  # what the failed poll had fetched already would be passed over
+                self._reload(partition)
             return []
 
     def _advance(self, partition: TopicPartition, memory: PartitionMemory, records: Sequence[Record]) -> None:
@@ -249,13 +254,13 @@ class AlertRole:
         finally:
             if attempt:
                 self._source.resume(list(self._memory))
-        raise FencedError(f"{name_of(partition)} went to another member while the store did not answer")
+        raise FencedError(f"{name_of(partition)} was let go while the store did not answer")
 
     def _wait(self, attempt: int, error: RetryableError) -> None:
         self.counts.store_retries += 1
         log.warning("alert store unavailable", attempt=attempt + 1, error=str(error))
         self._source.pause(list(self._memory))
-        self._backlog += self._source.poll(self._options.max_records, self._pause_s(attempt))
+        self._backlog += self._poll(self._pause_s(attempt))
 
     def _pause_s(self, attempt: int) -> float:
         return float(min(0.05 * 2.0 ** min(attempt, 10), self._options.store_pause_s))

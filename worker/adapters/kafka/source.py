@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import methodcaller
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import confluent_kafka as ck
 import structlog

@@ -15,7 +15,7 @@ from worker.alert.relay import Relay
 from worker.alert.role import AlertRole
 from worker.codec import decode_alert_event, encode_signal
 from worker.errors import FatalError, RetryableError
-from worker.messages import AlertEvent, Label, OutRecord, Signal, TopicPartition
+from worker.messages import AlertEvent, Label, OutRecord, Record, Signal, TopicPartition
 from worker.ports import AlertCommit
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import InMemoryBroker, InMemoryHistory, InMemorySink, InMemorySource
@@ -190,6 +190,37 @@ def test_an_outage_of_the_store_pauses_and_passes() -> None:
     assert paused == [False, True, True, True, True, True]
     assert source.paused == frozenset()
     assert bench.states() == [("entity:acme", "firing")]
+
+
+class LosingSource(InMemorySource):
+    """A source whose polls fail as told, after they have moved past records, as librdkafka's may."""
+
+    failures = 0
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Fail as told, or poll."""
+        records = super().poll(max_records, timeout_s)
+        if self.failures and records:
+            self.failures -= 1
+            raise RetryableError("the broker went away")
+        return records
+
+
+@pytest.mark.parametrize("store_trouble", [0, 3])
+def test_a_poll_that_fails_passes_over_nothing(store_trouble: int) -> None:
+    """What it had fetched is read again from where the store stands, also when it failed while the store was waited for."""
+    bench = Bench(partitions=2)
+    source = LosingSource(bench.broker, GROUP)
+    role = bench.role(source, max_records=3)
+    signals = [at(second, alert_key=key) for second in (1, 2, 3, 4, 10) for key in KEYS]
+    bench.send(*signals)
+    role.step(0, 0)
+    source.failures, bench.store.trouble = 2, ["before"] * store_trouble
+    for _ in range(source.failures + 1):
+        role.run_until_idle()
+    assert source.failures == 0
+    assert role.counts.signals == len(signals)
+    assert sorted(bench.states()) == [(key, "firing") for key in sorted(KEYS)]
 
 
 def test_a_stop_ends_the_waiting_for_the_store() -> None:
