@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import structlog
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from worker.adapters.kafka import KafkaHistory, KafkaSink, KafkaSource
-from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
+from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
 from worker.adapters.triton import TritonModel
 from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
@@ -27,6 +27,7 @@ from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
+from worker.tls import TlsFiles
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -97,7 +98,9 @@ def connect_model(settings: Settings, contract: Contract) -> Model:
     """Open the model: on Triton, or in this process."""
     if settings.model.backend == "triton":
         triton = settings.triton
-        return TritonModel(triton.url, contract.model.ref, timeout_s=triton.timeout_s, tls=triton.tls, output=contract.output)
+        files = TlsFiles(triton.ssl_ca_location, triton.ssl_certificate_location, triton.ssl_key_location)
+        tls = files if triton.tls else None
+        return TritonModel(triton.url, contract.model.ref, timeout_s=triton.timeout_s, tls=tls, output=contract.output)
     return _in_process_model(settings, contract)
 
 
@@ -110,7 +113,14 @@ def connect_store(settings: Settings) -> RedisAlertStore:
         stream_max_events=redis.stream_max_events,
         timeout_s=redis.timeout_s,
     )
-    return RedisAlertStore.connect(redis.url.get_secret_value(), options, cluster=redis.cluster)
+    key_password = _revealed(redis.ssl_key_password)
+    files = TlsFiles(redis.ssl_ca_location, redis.ssl_certificate_location, redis.ssl_key_location, key_password)
+    identity = RedisIdentity(username=redis.username, password=_revealed(redis.password), files=files)
+    return RedisAlertStore.connect(redis.url.get_secret_value(), options, identity, cluster=redis.cluster)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def check_model(model: Model, contract: Contract) -> None:

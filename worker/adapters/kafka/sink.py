@@ -8,7 +8,8 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.bounded import BoundedCaller
-from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, error_logger, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
+from worker.adapters.kafka.refusals import Refusals, grant
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
@@ -26,6 +27,8 @@ class KafkaSink:
     """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        refusals = Refusals("producer", settings)
+        self._undelivered: str | None = None
         config = client_config(settings) | {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(settings.transaction_timeout_s * 1000),
@@ -34,12 +37,15 @@ class KafkaSink:
             "linger.ms": 5,
             "queue.buffering.max.messages": 200_000,
             "queue.buffering.max.kbytes": 256 * 1024,
-            "error_cb": error_logger("producer"),
+            "error_cb": refusals,
+            # Only to say which topic it was: that a delivery failed fails the commit by itself.
+            "delivery.report.only.error": True,
+            "on_delivery": self._on_failed_delivery,
         }
         with configuring():
             self._producer = ck.Producer(config)
-        with translated("starting transactions"):
-            self._producer.init_transactions(_START_TIMEOUT_S)
+        with translated(f"starting transactions as {transactional_id}"):
+            refusals.answer(self._producer.init_transactions, self._producer.poll, _START_TIMEOUT_S)
         self._caller = BoundedCaller("kafka-transactions", settings.transaction_timeout_s + _SLACK_S)
 
     def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
@@ -80,7 +86,13 @@ class KafkaSink:
             else:
                 return
 
+    def _on_failed_delivery(self, _error: KafkaError, message: ck.Message) -> None:
+        self._undelivered = self._undelivered or message.topic()
+
     def _abort(self, cause: KafkaError) -> NoReturn:
+        where, self._undelivered = self._undelivered, None
+        if needed := grant(cause, topic=where, doing="Write"):
+            raise FatalError(f"the Kafka producer cannot go on: {cause.str()}; {needed}")
         if cause.fatal():
             raise FatalError(f"the Kafka producer cannot go on: {cause.str()}")
         try:
