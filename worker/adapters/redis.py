@@ -12,6 +12,7 @@ The stream is the truth and the channel a hint. Ids begin at offset + 1 because 
 """
 
 import hashlib
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -272,7 +273,7 @@ def _translated(peer: "_Peer | None" = None) -> Iterator[None]:
         doubt = " (or does not speak TLS, as redis.url says)" if peer and peer.tls and _is_late(error) else ""
         raise RetryableError(f"Redis does not answer{doubt}: {error}") from error
     except redis_errors.RedisError as error:
-        needed = f"; {_remedy('permission')}" if "ACL" in str(error) or "NOPERM" in str(error) else ""
+        needed = f"; {_remedy('permission')}" if re.search("NOPERM|ACL|user executing the script", str(error)) else ""
         raise FatalError(f"Redis answers with an error: {error}{needed}") from error
 
 

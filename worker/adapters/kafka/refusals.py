@@ -23,7 +23,7 @@ _REPEAT_AFTER_S = 10.0
 _TURN_S = 1.0
 _LASTING_S = 30.0
 """A client at work whose brokers have refused it for so long does not go on: its connections will not come back."""
-_TOPIC = "Describe on the topic, with Read or Write as it is read or written"
+_TOPIC = "Read on the topic, or Write, as it is read or written"
 _PAUSE_S = 15.0
 """Refusals further apart are not one: librdkafka tries again every five seconds at the latest."""
 
@@ -159,9 +159,9 @@ def grant(error: KafkaError, *, topic: str | None = None, group: str = "", doing
         doing: the operation on the topic.
     """
     needed = {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED: f"{doing} and Describe on the topic {topic}" if topic else _TOPIC,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED: f"{doing} on the topic {topic}" if topic else _TOPIC,
         KafkaError.GROUP_AUTHORIZATION_FAILED: f"Read on the consumer group {group}".rstrip(),
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on the transactional id",
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write on the transactional id",
         KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the operation on the cluster",
     }.get(error.code())
     return needed and f"grant the worker's principal {needed} (docs/security.md)"
