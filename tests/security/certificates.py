@@ -3,6 +3,7 @@
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trustme
 from cryptography.hazmat.primitives import serialization
@@ -59,8 +60,8 @@ class Certificates:
         )
 
     @staticmethod
-    def _key(key: object, lock: serialization.KeySerializationEncryption) -> bytes:
-        return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)  # type: ignore[attr-defined]
+    def _key(key: Any, lock: serialization.KeySerializationEncryption) -> bytes:
+        return bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock))
 
     def _file(self, name: str, content: bytes) -> Path:
         path = self._folder / name

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 from pydantic import SecretStr
 
@@ -253,19 +254,15 @@ def test_the_table_of_wrong_ways_is_whole(certificates: Certificates) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"ssl_key_password": SecretStr("hunter2")}, r"ssl\.key\.location"),
-        ({"ssl_key_location": "foreign"}, r"key"),
-    ],
+    ("key", "password", "says"),
+    [("client.locked.key", SecretStr("hunter2"), r"ssl\.key\.location"), ("foreign.key", None, "key")],
 )
-def test_a_key_that_does_not_fit_is_a_wrong_setting(make: Make, certificates: Certificates, changes: Change, says: str) -> None:
+def test_a_key_that_does_not_fit_is_a_wrong_setting(
+    make: Make, certificates: Certificates, key: str, password: SecretStr | None, says: str
+) -> None:
     """Said when the client is built, before anything goes over the wire; the password is not repeated."""
-    files = {"ssl_key_location": certificates.client.locked_key} | changes
-    if files["ssl_key_location"] == "foreign":
-        files["ssl_key_location"] = certificates.foreign_client.key
     with pytest.raises(SettingsError, match=says) as refused:
-        inspect(make("MTLS", **files))
+        inspect(make("MTLS", ssl_key_location=certificates.client.key.with_name(key), ssl_key_password=password))
     assert "hunter2" not in str(refused.value)
 
 

@@ -213,7 +213,8 @@ def exercise(settings: Settings) -> None:
         store.version()
         found = store.load(partition)
         start = found.next_offset if found else None
-        for number, due in enumerate(({"a": 5, "b": 6}, {"a": None})):
+        timers: list[dict[str, int | None]] = [{"a": 5, "b": 6}, {"a": None}]
+        for number, due in enumerate(timers):
             first = (start or 0) + number
             expected = start if number == 0 else first
             event = StoredEvent(first, 0, alert_event())

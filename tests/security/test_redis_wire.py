@@ -25,8 +25,7 @@ Options = dict[str, Any]
 
 def add_user(server: SecureRedis) -> None:
     """A user who may do everything."""
-    rights = {"keys": "*", "channels": "*", "categories": ["+@all"]}
-    server.admin.acl_setuser("tidings", enabled=True, passwords=[f"+{PASSWORD}"], **rights)
+    server.admin.execute_command(*f"ACL SETUSER tidings on >{PASSWORD} ~* &* +@all".split())
 
 
 @pytest.fixture(scope="module")
