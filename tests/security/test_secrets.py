@@ -64,6 +64,13 @@ def _logging_as_before() -> Iterator[None]:
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Run:
     """Runs a command at debug level and returns all that it wrote, on whatever way, with the traceback of what ended it."""
 
+    configure = structlog.configure
+
+    def uncached(**options: Any) -> None:  # a cached logger would write to the standard error of the test before
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", uncached)
+
     def command(*arguments: str, **variables: str) -> str:
         for name, value in {f"{PREFIX}LOG__LEVEL": "debug", **variables}.items():
             monkeypatch.setenv(name, value)
