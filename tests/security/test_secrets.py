@@ -63,7 +63,6 @@ def _logging_as_before() -> Iterator[None]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Run:
     """Runs a command at debug level and returns all that it wrote, on whatever way, with the traceback of what ended it."""
-
     configure = structlog.configure
 
     def uncached(**options: Any) -> None:  # a cached logger would write to the standard error of the test before
