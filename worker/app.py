@@ -10,11 +10,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import structlog
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from worker import __version__
 from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, require_topics
-from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
+from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
 from worker.adapters.triton import TritonModel
 from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
@@ -38,6 +38,7 @@ from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
+from worker.tls import TlsFiles
 
 log = structlog.get_logger(__name__)
 RoleName = Literal["score", "alert"]
@@ -99,7 +100,9 @@ def connect_model(settings: Settings, contract: Contract) -> Model:
     """Open the model: on Triton, or in this process."""
     if settings.model.backend == "triton":
         triton = settings.triton
-        return TritonModel(triton.url, contract.model.ref, timeout_s=triton.timeout_s, tls=triton.tls, output=contract.output)
+        files = TlsFiles(triton.ssl_ca_location, triton.ssl_certificate_location, triton.ssl_key_location)
+        tls = files if triton.tls else None
+        return TritonModel(triton.url, contract.model.ref, timeout_s=triton.timeout_s, tls=tls, output=contract.output)
     return _in_process_model(settings, contract)
 
 
@@ -112,7 +115,14 @@ def connect_store(settings: Settings) -> RedisAlertStore:
         stream_max_events=redis.stream_max_events,
         timeout_s=redis.timeout_s,
     )
-    return RedisAlertStore.connect(redis.url.get_secret_value(), options, cluster=redis.cluster)
+    key_password = _revealed(redis.ssl_key_password)
+    files = TlsFiles(redis.ssl_ca_location, redis.ssl_certificate_location, redis.ssl_key_location, key_password)
+    identity = RedisIdentity(username=redis.username, password=_revealed(redis.password), files=files)
+    return RedisAlertStore.connect(redis.url.get_secret_value(), options, identity, cluster=redis.cluster)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def check_model(model: Model, contract: Contract) -> None:
@@ -215,13 +225,12 @@ def _kafka(settings: Settings, role: RoleName, stack: ExitStack, start: Start) -
     return ObservedSink(sink, start.watch), ObservedSource(source, start.watch, lambda: source.statistics)
 
 
-def _topics(settings: Settings, role: RoleName) -> list[str]:
-    topics, inputs = settings.kafka.topics, settings.kafka.input_topics
-    return (
-        [*inputs, topics.predictions, topics.signals, topics.dead_letters]
-        if role == "score"
-        else [topics.signals, topics.alerts]
-    )
+def _topics(settings: Settings, role: RoleName) -> dict[str, Literal["Read", "Write"]]:
+    topics = settings.kafka.topics
+    if role == "alert":
+        return {topics.signals: "Read", topics.alerts: "Write"}
+    outputs = (topics.predictions, topics.signals, topics.dead_letters)
+    return {**dict.fromkeys(settings.kafka.input_topics, "Read"), **dict.fromkeys(outputs, "Write")}
 
 
 def _sink(settings: Settings, role: RoleName) -> KafkaSink | AtLeastOnceSink:

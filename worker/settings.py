@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -23,6 +23,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from worker.wire import KafkaWire, RedisWire, Section, TritonWire
 
 PREFIX = "TIDINGS_"
 _STACK_ENV = Path(".tidings/stack.env")
@@ -37,16 +39,12 @@ Seconds = Annotated[float, Field(gt=0, le=10**9)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
 def _none_if_off(value: object) -> object:
     """YAML 1.1 reads a bare `off` as false."""
     return None if value is False or (isinstance(value, str) and value.lower() in {"off", "null", "none"}) else value
 
 
-class Topics(_Section):
+class Topics(Section):
     """Names of the topics that Tidings writes."""
 
     predictions: str = "sentiment.predictions"
@@ -55,12 +53,15 @@ class Topics(_Section):
     dead_letters: str = "sentiment.dead-letters"
 
 
-class KafkaSettings(_Section):
+class KafkaSettings(KafkaWire):
     """Where Kafka is and how to behave there."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
     """Comma-separated host:port list."""
-    input_topics: Annotated[dict[str, Literal["news", "chat"]], Field(min_length=1)] = {"news": "news", "chat": "chat"}
+    input_topics: Annotated[dict[str, Literal["news", "chat"]], Field(min_length=1)] = {  # noqa: RUF012 - pydantic copies it
+        "news": "news",
+        "chat": "chat",
+    }
     """Topics to read, each with the kind that its messages have by default."""
     topics: Topics = Topics()
     partitions: Count = 6
@@ -81,21 +82,11 @@ class KafkaSettings(_Section):
     """`consumer` is KIP-848, brokers from 4.0 on."""
     message_max_bytes: Count = 16 * 1024 * 1024
     """The largest record that can be read or produced."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: str | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_ca_location: Path | None = None
-    ssl_certificate_location: Path | None = None
-    ssl_key_location: Path | None = None
-    ssl_key_password: SecretStr | None = None
 
 
-class RedisSettings(_Section):
+class RedisSettings(RedisWire):
     """Where Redis is and how its keys are named."""
 
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """redis://, rediss:// (TLS) or unix://; may hold a password."""
     cluster: bool = False
     """Whether the URL names a node of a Redis Cluster."""
     prefix: str = "tidings"
@@ -108,7 +99,7 @@ class RedisSettings(_Section):
     """Connecting and answering take at most this long."""
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """Which model scores, and where its contract lies."""
 
     backend: Literal["triton", "onnx"] = "triton"
@@ -120,14 +111,13 @@ class ModelSettings(_Section):
     """Threads of the in-process model; by default one per core."""
 
 
-class TritonSettings(_Section):
+class TritonSettings(TritonWire):
     """Where Triton is."""
 
     url: str = "127.0.0.1:8001"
     """host:port of the gRPC endpoint, without a scheme."""
     timeout_s: Seconds = 10
     """A request that takes longer is cancelled."""
-    tls: bool = False
     max_attempts: Count = 8
     """A text that fails so often by itself, while the model answers others, goes to dead letters."""
     breaker_failures: Count = 5
@@ -136,7 +126,7 @@ class TritonSettings(_Section):
     """How long a failing model is left alone at most before it is asked again; 0.5 s at first."""
 
 
-class ScoreSettings(_Section):
+class ScoreSettings(Section):
     """How messages are batched and published."""
 
     watchlist: Path = Path("watchlist.yaml")
@@ -163,7 +153,7 @@ class ScoreSettings(_Section):
     """Texts remembered to recognise exact duplicates."""
 
 
-class AlertSettings(_Section):
+class AlertSettings(Section):
     """How signals become alerts."""
 
     rules: Path = Path("rules.yaml")
@@ -176,7 +166,7 @@ class AlertSettings(_Section):
     """Signals handled in one cycle."""
 
 
-class OpsSettings(_Section):
+class OpsSettings(Section):
     """What operators see of a worker, and how long it may take to leave."""
 
     host: str = "127.0.0.1"
@@ -188,7 +178,7 @@ class OpsSettings(_Section):
     """From SIGTERM on a worker has so long to finish what it has in hand; then it leaves anyway. Kubernetes gives 30 s."""
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What is logged and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -204,6 +194,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
@@ -264,7 +255,7 @@ def problems(error: ValidationError) -> list[str]:
 
 def _problem(path: tuple[str, ...], expected: str) -> str:
     variable = PREFIX + "__".join(path).upper()
-    return f"{'.'.join(path)} ({variable}): {expected}{_suggestion(path)}"
+    return f"{'.'.join(path)} ({variable}): {expected.removeprefix('Value error, ')}{_suggestion(path)}"
 
 
 def _suggestion(path: tuple[str, ...]) -> str:
@@ -287,6 +278,10 @@ def _file_problems(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8") as file:  # from a file, YAML's errors quote no line of it, which may hold a secret
             content = yaml.safe_load(file) or {}
+    except yaml.MarkedYAMLError as error:  # what it says may quote a name or a tag, which a secret without quotes can pass for
+        mark = error.problem_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        return [f"{path} cannot be read: it is no valid YAML{where}"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, *_ODD_YAML) as error:
         return [f"{path} cannot be read: {error}"]
     if not isinstance(content, dict):

@@ -585,17 +585,17 @@ def test_topics_are_made_once(real: RealBroker, names: Names) -> None:
 def test_topics_are_required_and_not_made(real: RealBroker, names: Names) -> None:
     """What is missing is named, and is missing still."""
     there, missing = real.topic(), names.topic("missing")
-    require_topics(real.settings, [there])
+    require_topics(real.settings, {there: "Read"})
     for _ in range(2):
         with pytest.raises(RetryableError, match=rf"no topic {re.escape(missing)} .*--create-topics"):
-            require_topics(real.settings, [there, missing])
+            require_topics(real.settings, {there: "Read", missing: "Write"})
 
 
 def test_a_cluster_that_is_away_is_a_matter_of_waiting() -> None:
     """The error names the address."""
     away = KafkaSettings(bootstrap_servers="127.0.0.1:1")
     with pytest.raises(RetryableError, match=r"127\.0\.0\.1:1"):
-        require_topics(away, ["news"])
+        require_topics(away, {"news": "Read"})
 
 
 def test_a_consumer_tells_where_it_stands(real: RealBroker) -> None:

@@ -12,11 +12,14 @@ The stream is the truth and the channel a hint. Ids begin at offset + 1 because 
 """
 
 import hashlib
+import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
+from urllib.parse import urlsplit
 
 import msgspec
 from redis import Redis, RedisCluster
@@ -28,6 +31,7 @@ from worker.codec import decode_alert_event, encode_alert_event
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError, SettingsError
 from worker.messages import TopicPartition
 from worker.ports import AlertCommit, PartitionState, StoredEvent, StreamPart
+from worker.tls import TlsFiles, refuses_us, speaks_tls
 
 _COMMIT = files("worker.adapters").joinpath("commit.lua").read_text()
 _EVENTS = files("worker.adapters").joinpath("events.lua").read_text()
@@ -59,39 +63,61 @@ class RedisStoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 5
 
 
+class RedisIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who we are to Redis beside what the URL says, and how we know it; the files are for `rediss://` only."""
+
+    username: str | None = None
+    password: str | None = None
+    files: TlsFiles = TlsFiles()
+
+    def __repr__(self) -> str:
+        """Name no secret."""
+        return f"RedisIdentity(username={self.username!r})"
+
+
 class RedisAlertStore:
     """An `AlertStore` over one Redis, or over a cluster. Not for use by several threads at once."""
 
-    def __init__(self, client: "Redis | RedisCluster", options: RedisStoreOptions) -> None:
+    def __init__(self, client: "Redis | RedisCluster", options: RedisStoreOptions, peer: "_Peer | None" = None) -> None:
         self._client = client
         self._options = options
+        self._peer = peer
 
     @classmethod
-    def connect(cls, url: str, options: RedisStoreOptions | None = None, *, cluster: bool = False) -> Self:
+    def connect(
+        cls,
+        url: str,
+        options: RedisStoreOptions | None = None,
+        identity: RedisIdentity | None = None,
+        *,
+        cluster: bool = False,
+    ) -> Self:
         """Prepare a client for a `redis://`, `rediss://` (TLS) or `unix://` URL; Redis itself need not be there yet.
 
         Raises:
-            SettingsError: the URL is none of these.
+            SettingsError: the URL is none of these, or the cluster refuses us.
             RetryableError: no node of the cluster answers (a single Redis is asked only later).
         """
         options = options or RedisStoreOptions()
+        identity = identity or RedisIdentity()
+        connection = _connection(options) | _credentials(identity)
         try:
-            with _translated():
-                client = _cluster_client(url, options) if cluster else _client(url, options)
+            with _translated(_Peer(url, identity.files)):
+                client = _cluster_client(url, connection) if cluster else _client(url, connection)
         except ValueError as error:
             raise SettingsError(
                 "redis.url: expected redis://, rediss:// or unix://, then user:password@host:port/db"
             ) from error
-        return cls(client, options)
+        return cls(client, options, _Peer(url, identity.files))
 
     def version(self) -> str:
         """Ask the server for its version, such as `7.0.15`.
 
         Raises:
             RetryableError: it does not answer.
-            FatalError: it refuses us.
+            FatalError, SettingsError: it refuses us.
         """
-        with _translated():
+        with _translated(self._peer):
             info = cast("Mapping[str, Any]", self._client.info("server", **self._one_node))
         return str(info["redis_version"])
 
@@ -195,12 +221,26 @@ class RedisAlertStore:
         return StreamPart(events, None if next_offset is None else int(next_offset))
 
 
-def _client(url: str, options: RedisStoreOptions) -> Redis:
-    return Redis.from_url(url, health_check_interval=15, **_connection(options))
+def _client(url: str, connection: Mapping[str, Any]) -> Redis:
+    return Redis.from_url(url, health_check_interval=15, **connection)
 
 
-def _cluster_client(url: str, options: RedisStoreOptions) -> RedisCluster:
-    return RedisCluster.from_url(url, **_connection(options))
+def _cluster_client(url: str, connection: Mapping[str, Any]) -> RedisCluster:
+    return RedisCluster.from_url(url, **connection)
+
+
+def _credentials(identity: RedisIdentity) -> dict[str, Any]:
+    """What there is of it, in redis-py's words; host names are checked unless the URL itself says otherwise."""
+    files = identity.files
+    names = {
+        "username": identity.username,
+        "password": identity.password,
+        "ssl_ca_certs": files.authority and str(files.authority),
+        "ssl_certfile": files.certificate and str(files.certificate),
+        "ssl_keyfile": files.key and str(files.key),
+        "ssl_password": files.key_password,
+    }
+    return {name: value for name, value in names.items() if value is not None}
 
 
 def _connection(options: RedisStoreOptions) -> dict[str, Any]:
@@ -216,16 +256,76 @@ def _connection(options: RedisStoreOptions) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what redis-py raises into our errors; its messages name hosts and commands, never the password."""
+def _translated(peer: "_Peer | None" = None) -> Iterator[None]:
+    """Turn what redis-py raises into our errors; its messages name hosts and commands, never the password.
+
+    `peer`, where it is given, is looked at more closely if it drops us: it may want TLS, or a certificate of ours.
+    """
     try:
         yield
     except _FATAL as error:
-        raise FatalError(f"Redis refuses us: {error}; check the user, its password and its permissions") from error
+        raise FatalError(f"Redis refuses us: {error}; {_remedy(str(error))}") from error
     except (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.RedisClusterException, *_PASSING) as error:
-        raise RetryableError(f"Redis does not answer: {error}") from error
+        if any(isinstance(cause, _FATAL) for cause in _causes(error)):  # as a cluster client tells of its first node
+            raise FatalError(f"Redis refuses us: {error}; {_remedy(str(error))}") from error
+        if problem := _tls_problem(error, peer):
+            raise SettingsError(f"Redis refuses us: {problem}") from error
+        doubt = " (or does not speak TLS, as redis.url says)" if peer and peer.tls and _is_late(error) else ""
+        raise RetryableError(f"Redis does not answer{doubt}: {error}") from error
     except redis_errors.RedisError as error:
-        raise FatalError(f"Redis answers with an error: {error}") from error
+        needed = f"; {_remedy('permission')}" if re.search("NOPERM|ACL|user executing the script", str(error)) else ""
+        raise FatalError(f"Redis answers with an error: {error}{needed}") from error
+
+
+def _remedy(said: str) -> str:
+    if "permission" in said.lower():
+        return "give its user the commands, keys and channel of docs/security.md (ACL SETUSER)"
+    return "look at redis.username and redis.password, or those in redis.url"
+
+
+def _tls_problem(error: BaseException, peer: "_Peer | None") -> str | None:
+    """Say what is wrong with TLS between us and the server, None if nothing is known to be."""
+    tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return f"{tls.verify_message}; look at redis.ssl_ca_location, at the server's certificate, and at the host in redis.url"
+    if peer is None:
+        return None
+    if peer.tls and not _is_late(error) and refuses_us(peer.address, peer.files):
+        return "look at redis.ssl_certificate_location: the server wants a certificate of ours, or another one"
+    if not peer.tls and speaks_tls(peer.address):
+        return "the server speaks TLS; redis.url should begin with rediss://"
+    return None
+
+
+class _Peer(NamedTuple):
+    """Who we talk to, for a closer look at what is wrong."""
+
+    url: str
+    files: TlsFiles
+
+    def __repr__(self) -> str:
+        return self.address
+
+    @property
+    def tls(self) -> bool:
+        return self.url.startswith("rediss:")
+
+    @property
+    def address(self) -> str:
+        where = urlsplit(self.url)
+        return f"{where.hostname or 'localhost'}:{where.port or 6379}"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the error and what led to it."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    return causes
+
+
+def _is_late(error: BaseException) -> bool:
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
 
 
 def _digest(commit: AlertCommit) -> str:

@@ -3,6 +3,7 @@
 One client per process, reused (Triton client guide). The caller bounds what is in flight.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -18,6 +19,7 @@ from worker.errors import ContractError, ModelError, ModelErrorReason, SettingsE
 from worker.messages import ModelRef
 from worker.ports import ModelInfo, TokenBatch
 from worker.score.contract import INPUTS, batch_problem
+from worker.tls import TlsFiles, certificate_problem, refuses_us, speaks_tls
 
 Logits = NDArray[np.float32]
 
@@ -56,16 +58,20 @@ class TritonModel:
             target such as `ipv4:10.0.0.1:8001,10.0.0.2:8001` is taken as it is.
         ref: name and version to ask for.
         timeout_s: a request that takes longer is cancelled and fails.
-        tls: encrypt; the certificate is checked against the roots in `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH`, else gRPC's own.
+        tls: encrypt, and check the server's certificate and host name; None for plain text. Without an authority, the roots are
+            those in `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH`, else gRPC's own.
         output: name of the output tensor, from the contract.
 
     Raises:
         SettingsError: the URL is of another kind.
     """
 
-    def __init__(self, url: str, ref: ModelRef, *, timeout_s: float = 10, tls: bool = False, output: str = "logits") -> None:
-        self._client = triton.InferenceServerClient(_target(url), ssl=tls, channel_args=_CHANNEL_ARGS)
+    def __init__(
+        self, url: str, ref: ModelRef, *, timeout_s: float = 10, tls: TlsFiles | None = None, output: str = "logits"
+    ) -> None:
+        self._client = _client(url, tls)
         self._url = url
+        self._tls = tls
         self._ref = ref
         self._timeout_s = timeout_s
         self._output = output
@@ -149,6 +155,8 @@ class TritonModel:
         try:
             return question(*names, client_timeout=self._timeout_s)
         except InferenceServerException as error:
+            if problem := self._tls_problem(str(error.message() or "")):
+                raise SettingsError(f"Triton at {self._url} refuses us, or we it: {problem}") from error
             raise self._translated(error) from error
         except ValueError as error:
             raise ModelError("unavailable", _CLOSED) from error
@@ -172,6 +180,33 @@ class TritonModel:
         if code == "CANCELLED" and self._closed:
             return _CLOSED
         return f"{server} failed ({code or 'no status'}): {said}"
+
+    def _tls_problem(self, said: str) -> str | None:
+        """Say what is wrong with TLS between us and the server, None if nothing is known to be."""
+        address = self._url.removeprefix("dns:///")
+        if self._tls is None:
+            return "it speaks TLS; set triton.tls" if speaks_tls(address) else None
+        if re.search("CERTIFICATE_VERIFY_FAILED|not in peer certificate|[Hh]ostname [Vv]erification", said):
+            problem = certificate_problem(address, self._tls.authority) or "its certificate cannot be verified"
+            return f"{problem}; look at triton.ssl_ca_location, at its certificate, and at the host in triton.url"
+        if re.search("WRONG_VERSION_NUMBER", said):
+            return "it does not speak TLS; unset triton.tls"
+        if re.search("ALERT|alert", said) or refuses_us(address, self._tls):
+            return "look at triton.ssl_certificate_location: it wants a certificate of ours, or another one"
+        return None
+
+
+def _client(url: str, tls: TlsFiles | None) -> triton.InferenceServerClient:
+    target, files = _target(url), tls or TlsFiles()
+    root, certificate, key = (path and str(path) for path in files[:3])
+    return triton.InferenceServerClient(
+        target,
+        ssl=tls is not None,
+        root_certificates=root,
+        private_key=key,
+        certificate_chain=certificate,
+        channel_args=_CHANNEL_ARGS,
+    )
 
 
 def _target(url: str) -> str:

@@ -2,12 +2,15 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
 from worker.settings import LogSettings
+
+BAR = "  | "
+"""Begins each line of a traceback: an exception's message may hold text from outside, and lines of it are not ours."""
 
 
 def configure(settings: LogSettings) -> None:
@@ -33,8 +36,23 @@ def configure(settings: LogSettings) -> None:
 
 
 def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape control characters, so that no value from outside can pass for a line of ours or steer a terminal."""
-    return {name: _escaped(value) if isinstance(value, str) and name != "exception" else value for name, value in event.items()}
+    """Escape control characters, so that nothing from outside can pass for a line of ours or steer a terminal."""
+    traceback = event.pop("exception", None)
+    escaped = {_escaped(str(name)): _harmless(value) for name, value in event.items()}
+    if isinstance(traceback, str):
+        escaped["exception"] = "\n".join(BAR + _escaped(line) for line in traceback.split("\n"))
+    return escaped
+
+
+def _harmless(value: Any) -> Any:
+    """Escape the texts in a value, however deep; what is no plain value is shown as `repr` has it, which may hold anything."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {_escaped(str(name)): _harmless(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_harmless(inner) for inner in value]
+    return _escaped(value if isinstance(value, str) else repr(value))
 
 
 def _escaped(value: str) -> str:

@@ -240,8 +240,8 @@ def test_a_variable_that_should_hold_json_is_named(refused: Callable[..., str], 
 def with_secrets(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with a secret in every field for one."""
     monkeypatch.setenv("TIDINGS_REDIS__URL", URL)
-    monkeypatch.setenv("TIDINGS_KAFKA__SASL_PASSWORD", SECRET)
-    monkeypatch.setenv("TIDINGS_KAFKA__SSL_KEY_PASSWORD", SECRET)
+    kafka = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": "me", "sasl_password": SECRET}
+    monkeypatch.setenv("TIDINGS_KAFKA", json.dumps(kafka))
     return load_settings()
 
 
@@ -260,7 +260,7 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch, show: Callable
         ("TIDINGS_KAFKA", json.dumps({"sasl_password": SECRET, "bogus": SECRET})),
         ("TIDINGS_KAFKA", '{"sasl_password": "' + SECRET),
         ("TIDINGS_KAFKA", json.dumps([SECRET])),
-        ("TIDINGS_REDIS__PASSWORD", SECRET),
+        ("TIDINGS_REDIS__PASSWROD", SECRET),
         ("TIDINGS_REDSI__URL", URL),
     ],
 )
@@ -270,7 +270,15 @@ def test_secrets_are_not_in_error_messages(refused: Callable[..., str], variable
 
 
 @pytest.mark.parametrize(
-    "content", [f"redis: {{password: {SECRET}}}", f"redis: {{url: {SECRET}", f"{SECRET}", f"redis:\n\t- {SECRET}"]
+    "content",
+    [
+        f"redis: {{passwrod: {SECRET}}}",
+        f"redis: {{url: {SECRET}",
+        f"{SECRET}",
+        f"redis:\n\t- {SECRET}",
+        f"a: *{SECRET}",
+        f"a: !{SECRET} b",
+    ],
 )
 def test_secrets_are_not_quoted_from_the_yaml_file(refused: Callable[..., str], content: str) -> None:
     """Not even by the parser of a broken file."""

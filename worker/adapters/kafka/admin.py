@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 from msgspec.structs import replace
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
+from worker.adapters.kafka.refusals import Refusals
 from worker.settings import KafkaSettings
 
 _DAY_MS = 86_400_000
@@ -85,8 +86,8 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     ]
     if not wanted:
         return []
-    admin = _admin(settings)
-    with translated("creating topics"):
+    admin = _admin(settings, Refusals("admin", settings))
+    with translated("creating topics (Create on each)"):
         for future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).values():
             _wait_for_topic(future)
     return sorted(missing)
@@ -106,19 +107,21 @@ def inspect(settings: KafkaSettings) -> ClusterReport:
     Raises:
         RetryableError: the cluster did not answer.
     """
-    admin = _admin(settings)
+    refusals = Refusals("admin", settings)
+    admin = _admin(settings, refusals)
     plan = topic_plan(settings)
     with translated(f"asking the brokers at {settings.bootstrap_servers}"):
-        brokers = len(admin.list_topics(timeout=TIMEOUT_S / 3).brokers)
+        known = refusals.answer(lambda timeout_s: admin.list_topics(timeout=timeout_s), admin.poll, TIMEOUT_S / 3)
+        brokers = len(known.brokers)
         names = TopicCollection([spec.name for spec in plan])
         answers = admin.describe_topics(names, include_authorized_operations=True, request_timeout=TIMEOUT_S)
         reports = [_report(spec, answers[spec.name]) for spec in plan]
         return ClusterReport(brokers, tuple(_with_size(admin, report) for report in reports))
 
 
-def _admin(settings: KafkaSettings) -> AdminClient:
+def _admin(settings: KafkaSettings, refusals: Refusals) -> AdminClient:
     with configuring():
-        return AdminClient(client_config(settings))
+        return AdminClient(client_config(settings) | {"error_cb": refusals})
 
 
 def _with_size(admin: AdminClient, report: TopicReport) -> TopicReport:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import client_config, configuring, error_logger
+from worker.adapters.kafka.config import client_config, configuring
+from worker.adapters.kafka.refusals import Refusals
 from worker.adapters.kafka.source import Membership
 from worker.errors import AbortedError, FatalError, RetryableError
 from worker.messages import OutRecord, TopicPartition
@@ -30,7 +31,7 @@ class AtLeastOnceSink:
             "linger.ms": 5,
             "queue.buffering.max.messages": 200_000,
             "queue.buffering.max.kbytes": 256 * 1024,
-            "error_cb": error_logger("producer"),
+            "error_cb": Refusals("producer", settings),
         }
         with configuring():
             self._producer = ck.Producer(config)

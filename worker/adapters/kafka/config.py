@@ -1,43 +1,99 @@
 """librdkafka's configuration from our settings, and its errors as ours."""
 
-import time
-from collections.abc import Callable, Iterator
+import base64
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import structlog
-from confluent_kafka import KafkaError, KafkaException
+import msgspec
+from confluent_kafka import KafkaException
+from pydantic import SecretStr
 
-from worker.errors import FatalError, RetryableError, SettingsError
+from worker.adapters.kafka.refusals import translate
+from worker.errors import RetryableError, SettingsError
 from worker.settings import KafkaSettings
 
-log = structlog.get_logger(__name__)
-_REPEAT_AFTER_S = 10.0
 TIMEOUT_S = 30.0
 """How long a call to the cluster may take before it fails."""
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
     """Return what every librdkafka client of ours has in common: where the brokers are, and how to prove who we are."""
-    secret = settings.sasl_password.get_secret_value() if settings.sasl_password else None
-    key_password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
     config = {
         "bootstrap.servers": settings.bootstrap_servers,
-        "security.protocol": settings.security_protocol,
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.username": settings.sasl_username,
-        "sasl.password": secret,
-        "ssl.ca.location": settings.ssl_ca_location and str(settings.ssl_ca_location),
-        "ssl.certificate.location": settings.ssl_certificate_location and str(settings.ssl_certificate_location),
-        "ssl.key.location": settings.ssl_key_location and str(settings.ssl_key_location),
-        "ssl.key.password": key_password,
-        # What librdkafka has to say comes through `error_logger`; its own lines on standard error are no structured log.
+        # What librdkafka has to say comes through `Refusals`; its own lines on standard error are no structured log.
         "log_level": 0,
         "reconnect.backoff.ms": 200,
         "reconnect.backoff.max.ms": 5_000,
         "receive.message.max.bytes": max(100_000_000, 2 * settings.message_max_bytes),
+        **_security(settings),
     }
     return {name: value for name, value in config.items() if value is not None}
+
+
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    return {
+        "security.protocol": settings.security_protocol,
+        "sasl.mechanism": settings.sasl_mechanism,
+        "sasl.username": settings.sasl_username,
+        "sasl.password": _secret(settings.sasl_password),
+        "ssl.ca.location": _path(settings.ssl_ca_location),
+        "ssl.certificate.location": _path(settings.ssl_certificate_location),
+        "ssl.key.location": _path(settings.ssl_key_location),
+        "ssl.key.password": _secret(settings.ssl_key_password),
+        # librdkafka's default, written down: a certificate for another host is no good.
+        "ssl.endpoint.identification.algorithm": "https",
+        **(_oauth(settings) if settings.sasl_mechanism == "OAUTHBEARER" else {}),
+    }
+
+
+def _oauth(settings: KafkaSettings) -> dict[str, Any]:
+    if settings.oauth_token_file is not None:
+        read_token(settings.oauth_token_file)  # what is wrong with it is said now; librdkafka would only wait for a token
+        return {"oauth_cb": partial(read_token, settings.oauth_token_file)}
+    return {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": settings.oauth_token_endpoint,
+        "sasl.oauthbearer.client.id": settings.oauth_client_id,
+        "sasl.oauthbearer.client.secret": _secret(settings.oauth_client_secret),
+        "sasl.oauthbearer.scope": settings.oauth_scope,
+        "https.ca.location": _path(settings.oauth_ca_location),
+    }
+
+
+def read_token(path: Path, _config: str = "") -> tuple[str, float, str, dict[str, str]]:
+    """Return the token in a file, the second of the epoch at which it ends, whose it is, and no extensions.
+
+    librdkafka asks when four fifths of the token's life are over, and so finds the token that Kubernetes has put there since.
+    What the token says of itself is for the broker to check.
+
+    Raises:
+        SettingsError: there is no file, or it holds no JSON Web Token (RFC 7519) with an end.
+    """
+    try:
+        token = path.read_text(encoding="ascii").strip()
+        body = token.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=_Claims)
+    except OSError as error:
+        raise SettingsError(f"kafka.oauth_token_file: {path} cannot be read: {error.strerror}") from error
+    except (ValueError, IndexError, msgspec.DecodeError) as error:
+        raise SettingsError(f"kafka.oauth_token_file: {path} holds no JSON Web Token with a subject and an end") from error
+    return token, claims.exp, claims.sub, {}
+
+
+class _Claims(msgspec.Struct):
+    exp: float
+    sub: str
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def _path(value: Path | None) -> str | None:
+    return str(value) if value else None
 
 
 def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
@@ -63,19 +119,6 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
     return config
 
 
-def error_logger(client: str) -> Callable[[KafkaError], None]:
-    """Return an `error_cb` that logs each different error at most every 10 s; librdkafka repeats itself 20 times a second."""
-    logged_at: dict[str, float] = {}
-
-    def on_error(error: KafkaError) -> None:
-        now = time.monotonic()
-        if now - logged_at.get(error.name(), -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S:
-            logged_at[error.name()] = now
-            log.warning("kafka client", client=client, error=error.str())
-
-    return on_error
-
-
 @contextmanager
 def configuring() -> Iterator[None]:
     """Raise what librdkafka has against a configuration as SettingsError."""
@@ -91,8 +134,6 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
-        cause: KafkaError = error.args[0]
-        kind = FatalError if cause.fatal() else RetryableError
-        raise kind(f"{doing} failed: {cause.str()}") from error
+        raise translate(doing, error.args[0]) from error
     except TimeoutError as error:
         raise RetryableError(f"{doing} failed: no answer within {TIMEOUT_S:.0f} s") from error

@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, translated
+from worker.adapters.kafka.refusals import Refusals
 from worker.adapters.kafka.source import to_record
 from worker.codec import decode_alert_record
 from worker.errors import DecodeError, RetryableError
@@ -70,7 +71,8 @@ class _Consumer:
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
-        config = consumer_config(settings, f"{settings.group_prefix}-alert") | {"enable.partition.eof": True}
+        extra = {"enable.partition.eof": True, "error_cb": Refusals("history", settings)}
+        config = consumer_config(settings, f"{settings.group_prefix}-alert") | extra
         with configuring():
             self._consumer = ck.Consumer(config)
 

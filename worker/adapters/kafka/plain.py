@@ -1,11 +1,13 @@
 """Reading and writing without a group or a transaction, for the commands that look at topics or fill them."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, consumer_config, translated
+from worker.adapters.kafka.refusals import Refusals
 from worker.adapters.kafka.source import to_record
 from worker.errors import RetryableError
 from worker.messages import OutRecord, Record
@@ -18,11 +20,13 @@ class PlainReader:
     """Reads whole topics, committed records only, without joining a group."""
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str], *, from_beginning: bool) -> None:
+        refusals = Refusals("reader", settings)
         with configuring():
-            self._consumer = ck.Consumer(consumer_config(settings, f"{settings.group_prefix}-tail"))
+            config = consumer_config(settings, f"{settings.group_prefix}-tail") | {"error_cb": refusals}
+            self._consumer = ck.Consumer(config)
         start = ck.OFFSET_BEGINNING if from_beginning else ck.OFFSET_END
         with translated(f"looking at the topics at {settings.bootstrap_servers}"):
-            known = self._consumer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+            known = refusals.answer(listing(self._consumer), self._consumer.poll, _METADATA_TIMEOUT_S).topics
             require(topics, known)
             partitions = [(topic, partition) for topic in topics for partition in known[topic].partitions]
             self._consumer.assign([ck.TopicPartition(*partition, start) for partition in partitions])
@@ -49,15 +53,17 @@ class PlainProducer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         config = {"enable.idempotence": True, "linger.ms": 5, "message.max.bytes": settings.message_max_bytes}
+        self._refusals = Refusals("producer", settings)
         with configuring():
-            self._producer = ck.Producer(client_config(settings) | config)
+            self._producer = ck.Producer(client_config(settings) | config | {"error_cb": self._refusals})
         self._servers = settings.bootstrap_servers
         self._failed: KafkaError | None = None
 
     def require(self, topic: str) -> None:
         """Raise RetryableError unless the topic is there; producing to one that is not fails only after half a minute."""
         with translated(f"looking at the topics at {self._servers}"):
-            require([topic], self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics)
+            found = self._refusals.answer(listing(self._producer), self._producer.poll, _METADATA_TIMEOUT_S)
+            require([topic], found.topics)
 
     def send(self, record: OutRecord) -> None:
         """Queue a record, waiting for room.
@@ -99,6 +105,11 @@ class PlainProducer:
     def _raise_failure(self) -> None:
         if self._failed is not None:
             raise RetryableError(f"a record could not be delivered: {self._failed.str()}")
+
+
+def listing(client: ck.Consumer | ck.Producer) -> Callable[[float], ClusterMetadata]:
+    """Return the question what topics there are, which takes the seconds it may wait."""
+    return lambda timeout_s: client.list_topics(timeout=timeout_s)
 
 
 def require(topics: Sequence[str], known: Container[str]) -> None:

@@ -4,6 +4,8 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
+from worker.adapters.kafka.plain import listing
+from worker.adapters.kafka.refusals import Refusals
 from worker.errors import RetryableError
 from worker.messages import OutRecord
 from worker.settings import KafkaSettings
@@ -21,11 +23,13 @@ class Resender:
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
+        self._refusals = Refusals("producer", settings)
         config = {
             "enable.idempotence": True,
             "linger.ms": 5,
             "message.max.bytes": settings.message_max_bytes,
             "partitioner": "murmur2_random",
+            "error_cb": self._refusals,
         }
         with configuring():
             self._producer = ck.Producer(client_config(settings) | config)
@@ -44,7 +48,7 @@ class Resender:
         """
         if topic not in self._partitions:
             with translated(f"looking at the topics at {self._servers}"):
-                known = self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+                known = self._refusals.answer(listing(self._producer), self._producer.poll, _METADATA_TIMEOUT_S).topics
             self._partitions[topic] = len(known[topic].partitions) if topic in known else 0
         return self._partitions[topic]
 

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.bounded import BoundedCaller
-from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, error_logger, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
+from worker.adapters.kafka.refusals import Refusals, grant
 from worker.adapters.kafka.source import Membership
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
@@ -27,6 +29,8 @@ class KafkaSink:
     """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        refusals = Refusals("producer", settings)
+        self._undelivered: str | None = None
         config = client_config(settings) | {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(settings.transaction_timeout_s * 1000),
@@ -35,12 +39,15 @@ class KafkaSink:
             "linger.ms": 5,
             "queue.buffering.max.messages": 200_000,
             "queue.buffering.max.kbytes": 256 * 1024,
-            "error_cb": error_logger("producer"),
+            "error_cb": refusals,
+            # Only to say which topic it was: that a delivery failed fails the commit by itself.
+            "delivery.report.only.error": True,
+            "on_delivery": self._on_failed_delivery,
         }
         with configuring():
             self._producer = ck.Producer(config)
-        with translated("starting transactions"):
-            self._producer.init_transactions(_START_TIMEOUT_S)
+        with translated(f"starting transactions as {transactional_id}"):
+            refusals.answer(self._producer.init_transactions, self._producer.poll, _START_TIMEOUT_S)
         self._caller = BoundedCaller("kafka-transactions", settings.transaction_timeout_s + _SLACK_S)
 
     def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
@@ -57,7 +64,8 @@ class KafkaSink:
         """See `ports.Sink`. librdkafka aborts nothing by itself on destruction; `commit` leaves no transaction open."""
         self._caller.close()
         self._producer.purge()
-        self._producer.flush(0)
+        with suppress(KafkaException):  # a fenced producer says so once more
+            self._producer.flush(0)
 
     def _transact(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
         try:
@@ -83,7 +91,13 @@ class KafkaSink:
             else:
                 return
 
+    def _on_failed_delivery(self, _error: KafkaError, message: ck.Message) -> None:
+        self._undelivered = self._undelivered or message.topic()
+
     def _abort(self, cause: KafkaError) -> NoReturn:
+        where, self._undelivered = self._undelivered, None
+        if needed := grant(cause, topic=where, doing="Write"):
+            raise FatalError(f"the Kafka producer cannot go on: {cause.str()}; {needed}")
         if cause.fatal():
             raise FatalError(f"the Kafka producer cannot go on: {cause.str()}")
         try:

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, consumer_config, translated
-from worker.adapters.kafka.plain import require
+from worker.adapters.kafka.plain import listing, require
+from worker.adapters.kafka.refusals import Refusals
 from worker.adapters.kafka.source import to_record
 from worker.errors import RetryableError
 from worker.messages import Record
@@ -32,12 +33,14 @@ class TopicSnapshot:
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._topic = topic
-        config = consumer_config(settings, f"{settings.group_prefix}-dead-letters") | {"enable.partition.eof": True}
+        refusals = Refusals("reader", settings)
+        extra = {"enable.partition.eof": True, "error_cb": refusals}
+        config = consumer_config(settings, f"{settings.group_prefix}-dead-letters") | extra
         with configuring():
             self._consumer = ck.Consumer(config)
             admin = AdminClient(client_config(settings))
         with translated(f"looking at {topic} at {settings.bootstrap_servers}"):
-            known = self._consumer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+            known = refusals.answer(listing(self._consumer), self._consumer.poll, _METADATA_TIMEOUT_S).topics
             require([topic], known)
             partitions = sorted(known[topic].partitions)
             firsts = self._offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]

@@ -8,7 +8,8 @@ import confluent_kafka as ck
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, error_logger, translated
+from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, translated
+from worker.adapters.kafka.refusals import Refusals, grant
 from worker.adapters.kafka.statistics import decode_statistics
 from worker.errors import FatalError, RetryableError
 from worker.messages import Headers, Record, TopicPartition
@@ -33,7 +34,8 @@ class KafkaSource:
 
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         self._fatal: KafkaError | None = None
-        self._log_error = error_logger("consumer")
+        self._refusals = Refusals("consumer", settings)
+        self._group = group
         with configuring():
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
             self._consumer = ck.Consumer(consumer_config(settings, group) | callbacks)
@@ -63,6 +65,7 @@ class KafkaSource:
             rest = self._consumer.consume(max_records - 1, 0) if first is not None and max_records > 1 else []
         if self._fatal is not None:
             raise FatalError(f"the Kafka consumer cannot go on: {self._fatal.str()}")
+        self._refusals.raise_lasting()
         messages = [message for message in (first, *rest) if message is not None and self._is_record(message)]
         # consume() can return what was fetched before a rebalance took its partition away (confluent-kafka-python 1013).
         wanted = self._assigned - self._sought.keys()
@@ -86,7 +89,7 @@ class KafkaSource:
         """See `ports.Source`."""
         if not partitions:
             return {}
-        with translated("reading committed offsets"):
+        with translated(f"reading committed offsets of the group {self._group}"):
             answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=TIMEOUT_S)
             return {_partition(a): _checked(a).offset if a.offset >= 0 else None for a in answers}
 
@@ -164,7 +167,7 @@ class KafkaSource:
         return on_taken
 
     def _on_error(self, error: KafkaError) -> None:
-        self._log_error(error)
+        self._refusals(error)
         if error.fatal():
             self._fatal = error
 
@@ -177,7 +180,9 @@ class KafkaSource:
             return True
         if error.fatal():
             raise FatalError(f"the Kafka consumer cannot go on: {error.str()}")
-        self._log_error(error)
+        if needed := grant(error, topic=message.topic(), group=self._group):
+            raise FatalError(f"the Kafka consumer cannot go on: {error.str()}; {needed}")
+        self._refusals(error)
         return False
 
 

@@ -14,6 +14,7 @@ from worker.adapters.triton import TritonModel
 from worker.errors import ContractError, ModelError, RetryableError, SettingsError
 from worker.messages import ModelRef
 from worker.ports import TokenBatch
+from worker.tls import TlsFiles
 
 REF = ModelRef("sentiment", "1")
 WAIT_S = 20
@@ -280,7 +281,7 @@ def test_requests_are_spread_over_all_servers() -> None:
 def test_tls_does_not_fall_back_to_plain_text(server: Kserve) -> None:
     """A server without TLS is not reachable with it."""
     with serving(server) as url:
-        model = TritonModel(url, REF, tls=True, timeout_s=WAIT_S)
+        model = TritonModel(url, REF, tls=TlsFiles(), timeout_s=WAIT_S)
         assert isinstance(failure(model.submit(batch_of(rows(1)))), RetryableError)
         model.close()
     assert server.requests == 0

@@ -76,3 +76,50 @@ def test_settings_can_be_logged(capsys: pytest.CaptureFixture[str], monkeypatch:
     lines = logged(capsys, LogSettings(format="console"), "settings", redis=settings.redis, whole=str(settings))
     assert lines
     assert "hunter2" not in "".join(lines)
+
+
+FORGED = "2026-01-01 [info] all is well"
+TRICKS = {
+    "newline": f"a\n{FORGED}",
+    "carriage return": f"a\r{FORGED}",
+    "line separator": f"a\u2028{FORGED}",
+    "paragraph separator": f"a\u2029{FORGED}",
+    "next line": f"a\x85{FORGED}",
+    "vertical tab": f"a\x0b{FORGED}",
+    "terminal title": "a\x1b]0;owned\x07",
+    "clear screen": "a\x1b[2J",
+    "eight-bit escape": "a\x9b2J",
+    "right to left": "a\u202eb",
+}
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("trick", TRICKS)
+def test_no_text_from_outside_forges_a_line(capsys: pytest.CaptureFixture[str], form: Any, trick: str) -> None:
+    """Whether it comes as an event, a value, a value within a value, a key, or the message of an exception and its causes."""
+    log.configure(LogSettings(format=form))
+    text = TRICKS[trick]
+    try:
+        try:
+            raise KeyError(text)  # noqa: TRY301 - exceptions to log
+        except KeyError as cause:
+            raise ValueError(text) from cause
+    except ValueError:
+        structlog.get_logger().exception(text, value=text, inner={text: [text, (text,)]}, **{text: 1})
+    written = capsys.readouterr().err
+    assert not any(character in written for character in "\r\u2028\u2029\x85\x0b\x1b\x9b\x07\u202e")
+    assert not [line for line in written.split("\n") if line.startswith(FORGED)]
+    assert written.count("\n") == 1 or form == "console"
+
+
+def test_lines_of_a_traceback_do_not_pass_for_lines_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal a traceback has lines of its own; each is set apart by a bar, and the last one's text is escaped."""
+    log.configure(LogSettings(format="console"))
+    try:
+        raise ValueError(f"a\n{FORGED}")  # noqa: TRY301 - an exception to log
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    first, *rest = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert "failed" in first
+    assert rest
+    assert all(line.startswith(log.BAR) for line in rest)
