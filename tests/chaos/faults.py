@@ -1,0 +1,398 @@
+"""The catalogue of faults: what each does to the running system and how it is healed again."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from tests.chaos import failpoints
+from tests.chaos.cluster import NODES, SMALL_DISK_NODE
+from tests.chaos.observe import TopicNames
+from tests.chaos.redis_pair import LINK
+from tests.chaos.schedule import Kind
+from tests.chaos.stage import SESSION_TIMEOUT_S, TRITON_LINK, Stage, kafka_link
+from tests.chaos.workers import RoleName, Slot, Workers
+
+_PATIENCE_S = 20.0
+_POINT_PATIENCE_S = 45.0
+_SYNC_S = 40.0
+_DISK_S = 45.0
+_SETTLED_S = 2.0
+
+
+class NotInjectedError(Exception):
+    """The fault could not be brought about; it does not count."""
+
+
+class Did(NamedTuple):
+    """What a fault did: to what, and in words."""
+
+    target: str
+    detail: str = ""
+
+
+@dataclass
+class World:
+    """What faults are done to. `over` is set when the run is to end: nothing waits any longer then."""
+
+    stage: Stage
+    workers: Workers
+    names: TopicNames
+    over: threading.Event = field(default_factory=threading.Event)
+    busy: set[str] = field(default_factory=set)
+    spare: dict[RoleName, Slot] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hold(self, seconds: float) -> None:
+        """Let a fault last."""
+        self.over.wait(seconds)
+
+    @contextmanager
+    def a_worker(self, role: RoleName, rng: random.Random) -> Iterator[Slot]:
+        """Take a running worker that no other fault has in hand, at random.
+
+        Raises:
+            NotInjectedError: none is to be had.
+        """
+        slot = self._take(role, rng)
+        try:
+            yield slot
+        finally:
+            with self.lock:
+                self.busy.discard(slot.name)
+
+    def _take(self, role: RoleName, rng: random.Random) -> Slot:
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline and not self.over.is_set():
+            with self.lock:
+                now = time.monotonic()
+                free = [
+                    slot
+                    for slot in self.workers.running(role)
+                    if slot.name not in self.busy and now - slot.started_at > _SETTLED_S
+                ]
+                if free:
+                    slot = rng.choice(free)
+                    self.busy.add(slot.name)
+                    return slot
+            time.sleep(0.2)
+        raise NotInjectedError(f"no {role} worker was free")
+
+
+Inject = Callable[[World, random.Random, float], Did]
+
+
+class Fault(NamedTuple):
+    """A kind of fault and how it is done."""
+
+    kind: Kind
+    inject: Inject
+
+
+def _signalled(role: RoleName, number: int) -> Inject:
+    def inject(world: World, rng: random.Random, _lasts_s: float) -> Did:
+        with world.a_worker(role, rng) as slot:
+            if not slot.signal(number):
+                raise NotInjectedError("the worker had just ended")
+            return Did(slot.name)
+
+    return inject
+
+
+def _zombie(role: RoleName) -> Inject:
+    def inject(world: World, rng: random.Random, lasts_s: float) -> Did:
+        with world.a_worker(role, rng) as slot:
+            if not slot.signal(signal.SIGSTOP):
+                raise NotInjectedError("the worker had just ended")
+            world.hold(lasts_s)
+            slot.signal(signal.SIGCONT)
+            return Did(slot.name, f"stood still for {lasts_s:.1f} s")
+
+    return inject
+
+
+def _at_point(role: RoleName, point: str) -> Inject:
+    def inject(world: World, rng: random.Random, _lasts_s: float) -> Did:
+        action: Literal["kill", "stop"] = "stop" if rng.random() < 0.25 else "kill"
+        nth = rng.randint(1, 3) if not point.startswith("relay.") else 1
+        slots = world.workers.running(role)
+        for slot in slots:
+            slot.arm(point, nth, action)
+        deadline = time.monotonic() + _POINT_PATIENCE_S
+        while not (hit := [slot for slot in slots if slot.hit]) and time.monotonic() < deadline and not world.over.is_set():
+            time.sleep(0.05)
+        for slot in slots:
+            slot.disarm()
+        if not hit:
+            raise NotInjectedError("no worker came to that point in time")
+        if action == "stop":
+            world.hold(SESSION_TIMEOUT_S + rng.uniform(2, 6))
+            for slot in hit:
+                slot.signal(signal.SIGCONT)
+        return Did(",".join(slot.name for slot in hit), f"{action} at {point}, passing {nth}")
+
+    return inject
+
+
+def _worker_added(world: World, rng: random.Random, lasts_s: float) -> Did:
+    role: RoleName = rng.choice(("score", "alert"))
+    with world.lock:
+        slot = world.spare.get(role)
+    if slot is None:
+        slot = world.spare[role] = world.workers.add(role)
+    slot.wanted = True
+    world.hold(lasts_s)
+    slot.wanted = False
+    return Did(slot.name, f"stayed for {lasts_s:.1f} s")
+
+
+def _worker_removed(world: World, rng: random.Random, lasts_s: float) -> Did:
+    with world.a_worker(rng.choice(("score", "alert")), rng) as slot:
+        slot.wanted = False
+        world.hold(lasts_s)
+        slot.wanted = True
+        return Did(slot.name, f"away for {lasts_s:.1f} s")
+
+
+def _clock_jump(world: World, rng: random.Random, lasts_s: float) -> Did:
+    with world.a_worker(rng.choice(("score", "alert")), rng) as slot:
+        shift_s = rng.choice((-1, 1)) * rng.uniform(60, 3600)
+        slot.shift_clock(shift_s)
+        world.hold(lasts_s)
+        slot.shift_clock(0)
+        return Did(slot.name, f"{shift_s:+.0f} s")
+
+
+def _whole(world: World) -> None:
+    if not world.stage.cluster.await_in_sync(_SYNC_S):
+        raise NotInjectedError("Kafka has not caught up since the last fault")
+
+
+def _node_down(choose: Callable[[World, random.Random], int], *, kill: bool) -> Inject:
+    def inject(world: World, rng: random.Random, lasts_s: float) -> Did:
+        _whole(world)
+        node = choose(world, rng)
+        server = world.stage.cluster.nodes[node]
+        if kill:
+            server.kill()
+        else:
+            server.stop()
+        world.hold(lasts_s)
+        world.stage.cluster.start_nodes([node])
+        return Did(server.name, f"down for {lasts_s:.1f} s and its start")
+
+    return inject
+
+
+def _any_node(_world: World, rng: random.Random) -> int:
+    return rng.choice(NODES)
+
+
+def _controller(world: World, _rng: random.Random) -> int:
+    return world.stage.cluster.controller()
+
+
+def _kafka_restarted(world: World, rng: random.Random, lasts_s: float) -> Did:
+    _whole(world)
+    nodes = world.stage.cluster.nodes
+    number = rng.choice((signal.SIGKILL, signal.SIGTERM))
+    for server in nodes.values():
+        server.signal(number)
+    for server in nodes.values():
+        server.stop()
+    world.hold(lasts_s)
+    world.stage.cluster.start_nodes(NODES)
+    return Did("kafka", f"all nodes, by {number.name}")
+
+
+def _leader_moved(world: World, rng: random.Random, _lasts_s: float) -> Did:
+    _whole(world)
+    moved = world.stage.cluster.move_leaders((*world.names.all, "__transaction_state", "__consumer_offsets"), rng)
+    if not moved:
+        raise NotInjectedError("no partition has another leader")
+    return Did("kafka", f"{moved} partitions have another leader")
+
+
+def _disk_full(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    _whole(world)
+    cluster = world.stage.cluster
+    server = cluster.nodes[SMALL_DISK_NODE]
+    cluster.fill_disk()
+    deadline = time.monotonic() + _DISK_S
+    while server.alive and time.monotonic() < deadline and not world.over.is_set():
+        time.sleep(0.2)
+    gave_up = not server.alive
+    world.hold(lasts_s)
+    server.kill()
+    cluster.free_disk()
+    cluster.start_nodes([SMALL_DISK_NODE])
+    if not gave_up:
+        raise NotInjectedError("the node did not notice that its disk was full")
+    return Did(server.name, "gave up on its full disk; freed and started again")
+
+
+def _links(what: str, rng: random.Random) -> list[str]:
+    if what == "kafka":
+        every = [kafka_link(node) for node in NODES]
+        return every if rng.random() < 0.5 else [rng.choice(every)]
+    return [{"redis": LINK, "triton": TRITON_LINK}[what]]
+
+
+def _cut(what: str) -> Inject:
+    def inject(world: World, rng: random.Random, lasts_s: float) -> Did:
+        mode = rng.choice(("cut", "hold"))
+        links = _links(what, rng)
+        for link in links:
+            world.stage.proxy.set(link, mode=mode)
+        world.hold(lasts_s)
+        for link in links:
+            world.stage.proxy.set(link, mode="pass")
+        return Did(",".join(links), {"cut": "refused", "hold": "black hole"}[mode])
+
+    return inject
+
+
+def _latency(what: str) -> Inject:
+    def inject(world: World, rng: random.Random, lasts_s: float) -> Did:
+        delay_s, jitter_s = rng.uniform(0.02, 0.2), rng.uniform(0.0, 0.2)
+        links = _links(what, rng)
+        for link in links:
+            world.stage.proxy.set(link, delay_s=delay_s, jitter_s=jitter_s)
+        world.hold(lasts_s)
+        for link in links:
+            world.stage.proxy.set(link, delay_s=0, jitter_s=0)
+        return Did(",".join(links), f"{delay_s * 1000:.0f} ms and up to {jitter_s * 1000:.0f} more")
+
+    return inject
+
+
+def _redis_killed(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.stage.redis.kill()
+    world.hold(lasts_s)
+    world.stage.redis.restart()
+    return Did("redis", "started again with its append-only file")
+
+
+def _redis_emptied(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.stage.redis.kill()
+    world.hold(lasts_s)
+    world.stage.redis.restart_empty()
+    return Did("redis", "started again with nothing")
+
+
+def _redis_failover(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    lost = world.stage.redis.fail_over(lasts_s)
+    return Did("redis", f"the replica lagged {lasts_s:.1f} s; {lost} bytes of replication lost")
+
+
+def _triton_killed(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.stage.triton.server.kill()
+    world.hold(lasts_s)
+    world.stage.triton.server.restart()
+    return Did("triton")
+
+
+def _triton_hangs(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.stage.triton.server.pause()
+    world.hold(lasts_s)
+    world.stage.triton.server.resume()
+    return Did("triton", f"no answer for {lasts_s:.1f} s")
+
+
+def _triton_slow(world: World, rng: random.Random, lasts_s: float) -> Did:
+    delay_s = rng.uniform(0.2, 4.0)
+    return _ordered(world, lasts_s, f"{delay_s:.1f} s a batch", delay_s=delay_s)
+
+
+def _triton_errors(world: World, rng: random.Random, lasts_s: float) -> Did:
+    every = rng.randint(2, 5)
+    return _ordered(world, lasts_s, f"one request in {every} fails", fail_every=every)
+
+
+def _ordered(world: World, lasts_s: float, detail: str, **order: float) -> Did:
+    world.stage.triton.order(**order)
+    world.hold(lasts_s)
+    world.stage.triton.order()
+    return Did("triton", detail)
+
+
+def _model_reloaded(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.stage.triton.unload()
+    world.hold(lasts_s)
+    world.stage.triton.load(1)
+    return Did("triton", f"unloaded for {lasts_s:.1f} s")
+
+
+def _model_replaced(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.stage.triton.load(2)
+    world.hold(lasts_s)
+    world.stage.triton.load(1)
+    return Did("triton", f"another version served for {lasts_s:.1f} s")
+
+
+def _in_the_plan(world: World, _rng: random.Random, lasts_s: float) -> Did:
+    world.hold(lasts_s)
+    return Did("input", f"for {lasts_s:.1f} s")
+
+
+def _worker_faults() -> Iterator[Fault]:
+    for role in ("score", "alert"):
+        yield Fault(Kind(f"{role}_kill", weight=2), _signalled(role, signal.SIGKILL))
+        yield Fault(Kind(f"{role}_term", weight=1.5), _signalled(role, signal.SIGTERM))
+        zombie = Kind(f"{role}_zombie", f"{role}-stands", (SESSION_TIMEOUT_S + 1, SESSION_TIMEOUT_S + 7), 3)
+        yield Fault(zombie, _zombie(role))
+    points: Sequence[tuple[RoleName, str]] = [
+        *(("score", point) for point in failpoints.SCORE_POINTS),
+        *(("alert", point) for point in failpoints.ALERT_POINTS),
+    ]
+    for role, point in points:
+        # An armed point is kept until a worker comes by; one a role at a time.
+        yield Fault(Kind(f"point:{point}", f"{role}-point", (0, 0), 6, 1.2), _at_point(role, point))
+    yield Fault(Kind("worker_added", "membership", (8, 20), 4, 0.8), _worker_added)
+    yield Fault(Kind("worker_removed", "", (4, 12), 0, 0.8), _worker_removed)
+    yield Fault(Kind("clock_jump", "", (4, 12), 0, 1.0), _clock_jump)
+
+
+def _kafka_faults() -> Iterator[Fault]:
+    yield Fault(Kind("broker_kill", "kafka", (1, 8), 22, 0.8), _node_down(_any_node, kill=True))
+    yield Fault(Kind("broker_term", "kafka", (1, 8), 22, 0.5), _node_down(_any_node, kill=False))
+    yield Fault(Kind("controller_killed", "kafka", (1, 8), 22, 0.5), _node_down(_controller, kill=True))
+    yield Fault(Kind("kafka_restarted", "kafka", (0, 3), 40, 0.3), _kafka_restarted)
+    yield Fault(Kind("disk_full", "kafka", (0, 5), 40, 0.3), _disk_full)
+    yield Fault(Kind("leader_moved", "kafka", (0, 0), 6, 1.0), _leader_moved)
+    yield Fault(Kind("kafka_cut", "kafka-net", (1, 10), 8, 1.0), _cut("kafka"))
+    yield Fault(Kind("kafka_latency", "kafka-net", (5, 15), 2, 1.0), _latency("kafka"))
+
+
+def _store_and_model_faults() -> Iterator[Fault]:
+    yield Fault(Kind("redis_cut", "redis-net", (1, 8), 4), _cut("redis"))
+    yield Fault(Kind("redis_latency", "redis-net", (5, 15), 1), _latency("redis"))
+    yield Fault(Kind("redis_killed", "redis", (0, 5), 5), _redis_killed)
+    yield Fault(Kind("redis_emptied", "redis", (0, 3), 8, 0.7), _redis_emptied)
+    yield Fault(Kind("redis_failover", "redis", (0.5, 3), 10, 0.7), _redis_failover)
+    yield Fault(Kind("triton_cut", "triton-net", (1, 8), 3), _cut("triton"))
+    yield Fault(Kind("triton_latency", "triton-net", (5, 15), 1), _latency("triton"))
+    yield Fault(Kind("triton_killed", "triton", (0, 4), 12, 0.7), _triton_killed)
+    yield Fault(Kind("triton_hangs", "triton", (2, 10), 3), _triton_hangs)
+    yield Fault(Kind("triton_slow", "triton", (4, 10), 2), _triton_slow)
+    yield Fault(Kind("triton_errors", "triton", (4, 10), 2), _triton_errors)
+    yield Fault(Kind("model_reloaded", "triton", (0, 4), 4), _model_reloaded)
+    yield Fault(Kind("model_replaced", "triton", (1, 5), 5), _model_replaced)
+
+
+def _input_faults() -> Iterator[Fault]:
+    yield Fault(Kind("burst", "input", (3, 5), 30, 0.5), _in_the_plan)
+
+
+CATALOGUE: dict[str, Fault] = {
+    fault.kind.name: fault
+    for fault in itertools.chain(_worker_faults(), _kafka_faults(), _store_and_model_faults(), _input_faults())
+}
+"""Every fault by its name."""
