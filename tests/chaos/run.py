@@ -1,0 +1,236 @@
+"""The run from end to end: start the parts, the fault-free reference, the same input under faults, compare, report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deploy.local.config import KafkaChoice, ModelChoice, StackConfig
+from tests.chaos.faults import CATALOGUE, World
+from tests.chaos.injector import Injector, heal
+from tests.chaos.outcome import Outcome
+from tests.chaos.passage import Crew, Passage, VoidError
+from tests.chaos.plan import Plan, make_plan
+from tests.chaos.producer import Pace
+from tests.chaos.report import FaultDone, Progress, RunRecord, Sample, write_report
+from tests.chaos.schedule import Kind, Scheduled, bursts, make_schedule
+from tests.chaos.show import Show
+from tests.chaos.stage import Stage
+from tests.chaos.verify import compare
+from tests.chaos.workers import resources
+
+PATIENCE_S = 180.0
+"""Without any progress for so long after all is healed, what is missing is lost."""
+SETTLE_S = 120.0
+_LOOK_EVERY_S = 0.2
+_SAMPLE_EVERY_S = 2.0
+_CALM_END_S = 10.0
+"""The last part of the time is left without faults."""
+_JOINED_S = 60.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line."""
+
+    seed: int = 1
+    minutes: float = 20.0
+    rate: float = 30.0
+    only: tuple[str, ...] = ()
+    planted: str = ""
+    out: Path = Path("build/chaos")
+    every_s: float = 5.0
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of fault that may come."""
+        return [fault.kind for name, fault in CATALOGUE.items() if not self.only or name in self.only]
+
+
+@dataclass
+class Evidence:
+    """What was gathered while the faults went on."""
+
+    faults: list[FaultDone] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    restarts: dict[str, int] = field(default_factory=dict)
+    forced: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    processor_share: float = 0.0
+    """Of all cores, what was busy while faults went on."""
+
+
+def run(options: Options, show: Show) -> dict[str, Any]:
+    """Do all of it and return the report as it is in report.json.
+
+    Raises:
+        LocalStackError: a part did not come up.
+        VoidError: the input did not get through, so the run says nothing.
+    """
+    seconds = options.minutes * 60
+    schedule = make_schedule(options.seed, seconds - _CALM_END_S, options.kinds, options.every_s)
+    plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=False)
+    folder = _fresh(options.out)
+    config = StackConfig.from_environment().but(kafka=KafkaChoice.APACHE, triton=ModelChoice.TRITON)
+    evidence = Evidence()
+    with Stage(folder / "work", config, show.say) as stage:
+        pids = set(stage.server_pids())
+        show.phase("the reference, without faults", len(plan.messages) + len(plan.closing))
+        reference = _reference(stage, plan, show)
+        show.phase(f"{len(schedule)} faults in {options.minutes:g} minutes", len(plan.messages) + len(plan.closing))
+        faulty = _faulty(stage, plan, schedule, (options, evidence, show))
+        pids |= set(stage.server_pids())
+        versions = {"kafka": _version(stage), "redis": "", "triton": ""}
+    show.phase("comparing")
+    record = RunRecord(
+        seed=options.seed,
+        minutes=options.minutes,
+        verdict=compare(plan, reference, faulty),
+        faults=evidence.faults,
+        samples=evidence.samples,
+        progress=evidence.progress,
+        versions=versions,
+        orphans=orphans(folder, pids),
+        worker_restarts=evidence.restarts,
+        forced=evidence.forced,
+        stuck=evidence.stuck,
+        processor_share=evidence.processor_share,
+    )
+    return write_report(folder, record)
+
+
+def _reference(stage: Stage, plan: Plan, show: Show) -> Outcome:
+    with Passage(stage, plan, "reference", Crew(1, 1)) as passage:
+        passage.begin(Pace(at_plan_times=False))
+        tick = _telling(passage, show, None)
+        if not passage.finish_input(PATIENCE_S, tick) or not passage.settle(SETTLE_S, tick):
+            raise VoidError("the reference run, without any fault, did not come to its end")
+        passage.workers.stop()
+        return passage.outcome()
+
+
+def _faulty(
+    stage: Stage, plan: Plan, schedule: Sequence[Scheduled], around: tuple[Options, Evidence, Show]
+) -> Outcome:
+    options, evidence, show = around
+    with Passage(stage, plan, "faulty", Crew(3, 2, options.planted)) as passage:
+        world = World(stage, passage.workers, passage.names)
+        _await_workers(passage)
+        injector = Injector(world, schedule, stage.folder.parent / "timeline.jsonl")
+        with _sampling(passage, evidence), _measuring(evidence):
+            passage.begin(Pace(at_plan_times=True))
+            injector.start()
+            _under_faults(injector, passage, show, options.minutes * 60)
+        world.over.set()
+        injector.finish(60)
+        show.say("healing")
+        heal(world)
+        _finish(passage, evidence, _telling(passage, show, injector))
+        evidence.faults = sorted(injector.done, key=lambda fault: fault.start_s)
+        evidence.restarts = {slot.name: max(0, slot.starts - 1) for slot in passage.workers.slots}
+        return passage.outcome()
+
+
+def _under_faults(injector: Injector, passage: Passage, show: Show, seconds: float) -> None:
+    """Wait for the time to pass; what is still under way may end in its own time, within limits."""
+    tick = _telling(passage, show, injector)
+    began = time.monotonic()
+    while time.monotonic() - began < seconds or not (injector.through or time.monotonic() - began > seconds + 60):
+        tick()
+        passage.check()
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _finish(passage: Passage, evidence: Evidence, tick: Callable[[], None]) -> None:
+    """Wait for what is still to come, then ask the workers to leave."""
+    if not passage.finish_input(PATIENCE_S, tick):
+        evidence.stuck.append(f"{passage.producer.sent - passage.predicted} of {passage.producer.sent} messages have no outcome")
+    elif not passage.settle(SETTLE_S, tick):
+        evidence.stuck.append("the relay did not reach the last signal")
+    evidence.forced = passage.workers.stop()
+
+
+def _await_workers(passage: Passage) -> None:
+    """Wait until every worker has its connections, so that the first fault meets workers at work."""
+    deadline = time.monotonic() + _JOINED_S
+    while time.monotonic() < deadline:
+        logs = [(slot.folder.parent / f"{slot.name}.log") for slot in passage.workers.slots]
+        if all(log.exists() and "partitions assigned" in log.read_text(errors="replace") for log in logs):
+            return
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _telling(passage: Passage, show: Show, injector: Injector | None) -> Callable[[], None]:
+    def tick() -> None:
+        active = sorted(injector.active) if injector else []
+        done = len(injector.done) if injector else 0
+        show.tick(passage.producer.sent, passage.predicted, done, active)
+
+    return tick
+
+
+@contextmanager
+def _sampling(passage: Passage, evidence: Evidence) -> Iterator[None]:
+    """Note, now and then, the memory and the open files of every worker, and how far the input has come."""
+    over = threading.Event()
+    began = time.monotonic()
+
+    def sample() -> None:
+        while not over.wait(_SAMPLE_EVERY_S):
+            at_s = round(time.monotonic() - began, 2)
+            evidence.progress.append(Progress(at_s, passage.producer.sent, passage.predicted))
+            for name, pid, age_s in passage.workers.processes():
+                if (found := resources(pid)) is not None:
+                    evidence.samples.append(Sample(at_s, name, pid, round(age_s, 2), *found))
+
+    thread = threading.Thread(target=sample, name="sampler", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def _measuring(evidence: Evidence) -> Iterator[None]:
+    psutil.cpu_percent()
+    yield
+    evidence.processor_share = round(psutil.cpu_percent() / 100, 3)
+
+
+def orphans(folder: Path, pids: set[int]) -> list[str]:
+    """What is left of a run that has ended: processes known to be of it, or that work in its folder."""
+    left = []
+    for process in psutil.process_iter(["pid", "name", "cmdline", "cwd", "status"]):
+        info = process.info
+        if info["pid"] == os.getpid() or info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        of_ours = str(folder.resolve()) in " ".join(info["cmdline"] or []) or (info["cwd"] or "").startswith(str(folder.resolve()))
+        if of_ours or (info["pid"] in pids and process.ppid() == os.getpid()):
+            left.append(f"{info['pid']} {info['name']}")
+    return left
+
+
+def _fresh(out: Path) -> Path:
+    """Return the report's folder with nothing of an earlier run in it but the reports."""
+    folder = out.absolute()
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "timeline.jsonl").unlink(missing_ok=True)
+    return folder
+
+
+def _version(stage: Stage) -> str:
+    del stage
+    return ""
