@@ -11,10 +11,11 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 from confluent_kafka import ElectionType, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, PartitionMetadata
+from confluent_kafka.admin import AdminClient
 
 from deploy.local import kafka
 from deploy.local.config import StackConfig
@@ -27,6 +28,7 @@ from tests.chaos import wire
 NODES = (1, 2, 3)
 SMALL_DISK_NODE = 3
 _SMALL_DISK = "320m"
+_DISK = "small-disk"
 _LOG4J = Path(kafka.__file__).with_name("log4j2.xml")
 # C1 only: on two cores the second compiler takes more than it gives within minutes.
 _JVM = (
@@ -63,6 +65,12 @@ _REPLICATED = {
 }
 
 
+def unmount(folder: Path) -> None:
+    """Let go of the small disk that a run in this folder made, if there is one; a run that was killed leaves it behind."""
+    if (folder / _DISK).is_mount():
+        subprocess.run(["umount", "-l", str(folder / _DISK)], check=False)
+
+
 def node_properties(node: int, ports: dict[str, int], doors: dict[int, int], data: Path) -> dict[str, str]:
     """Configure one node.
 
@@ -95,7 +103,7 @@ class Cluster:
     def __init__(self, config: StackConfig, folder: Path, ports: dict[str, int], doors: dict[int, int], say: Say) -> None:
         self._folder = folder
         self._ports = ports
-        self._disk = folder / "disk-full"
+        self._disk = folder / _DISK
         self._mounted = False
         java = kafka.find_java(config.cache / "logs" / "apt.log", say, may_install=config.may_install)
         self._java = (java, *_JVM, f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{kafka.fetch_jars(config, say)}/*")
@@ -131,8 +139,7 @@ class Cluster:
             server.signal(9)
         for server in self.nodes.values():
             server.kill()
-        if self._mounted:
-            subprocess.run(["umount", "-l", str(self._disk)], check=False)
+        unmount(self._folder)
 
     def admin(self) -> AdminClient:
         """A new client on the direct listeners."""
@@ -187,7 +194,7 @@ class Cluster:
         return sum(after[key].leader != partition.leader for key, partition in before.items() if key in after)
 
     @staticmethod
-    def _partitions(admin: AdminClient, topics: Sequence[str]) -> dict[tuple[str, int], PartitionMetadata]:
+    def _partitions(admin: AdminClient, topics: Sequence[str]) -> dict[tuple[str, int], Any]:
         known = admin.list_topics(timeout=10).topics
         return {(name, number): p for name in topics if name in known for number, p in known[name].partitions.items()}
 
@@ -245,4 +252,4 @@ def _probe(port: int) -> Ready:
     if not answers(LOOPBACK, port):
         raise NotReadyError(f"port {port} does not answer")
     kafka.check_metadata(f"{LOOPBACK}:{port}")
-    return Ready("apache-kafka", f"{LOOPBACK}:{port}", {})
+    return Ready(f"apache-kafka {kafka.pinned_version()}", f"{LOOPBACK}:{port}", {})

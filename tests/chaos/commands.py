@@ -25,7 +25,7 @@ def chaos(
     seed: Seed = 1,
     minutes: Minutes = 20.0,
     rate: Rate = 30.0,
-    every: Every = 5.0,
+    every: Every = 4.0,
     only: Only = None,
     planted: Planted = "",
     out: Out = Path("build/chaos"),

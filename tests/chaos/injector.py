@@ -72,7 +72,7 @@ class Injector:
         start_s = self._now_s()
         try:
             if not lock.acquire(timeout=_GROUP_PATIENCE_S):
-                raise NotInjectedError(f"another fault of {kind.group} was still under way")  # noqa: TRY301 - noted below
+                raise NotInjectedError(f"another fault of {kind.group} was still under way")
             try:
                 start_s = self._now_s()
                 did, injected = inject(self._world, random.Random(fault.seed), fault.lasts_s), True

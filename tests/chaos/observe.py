@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import confluent_kafka as ck
 import redis
@@ -22,6 +23,7 @@ from worker.messages import Record
 
 Place = tuple[str, int, int]
 """Topic, partition and offset of an input message."""
+_Entry = tuple[bytes, dict[bytes, bytes]]
 _POLL_S = 0.2
 _STREAM_EVERY_S = 0.25
 _PAGE = 500
@@ -81,7 +83,7 @@ class Onlooker:
 
     def _read(self) -> None:
         names = self._names
-        consumer = _assigned(self._bootstrap, [names.predictions, names.dead_letters, names.alerts, names.signals])
+        consumer = _reading(self._bootstrap, [names.predictions, names.dead_letters, names.alerts, names.signals])
         with contextlib.closing(consumer):
             while not self._stop.is_set():
                 for message in consumer.consume(500, _POLL_S):
@@ -103,7 +105,7 @@ class Onlooker:
 
 
 def _origin(message: ck.Message) -> Place:
-    headers = {name: value for name, value in message.headers() or []}
+    headers = dict(_headers(message))
     return (
         (headers.get("tidings.topic") or b"").decode(),
         int(headers.get("tidings.partition") or -1),
@@ -111,12 +113,16 @@ def _origin(message: ck.Message) -> Place:
     )
 
 
+def _headers(message: ck.Message) -> list[tuple[str, bytes | None]]:
+    return cast("list[tuple[str, bytes | None]]", message.headers() or [])
+
+
 def read_all(bootstrap: str, topic: str, neutral: Callable[[bytes], bytes]) -> list[Record]:
     """Read a topic from its beginning to its present end, committed records only, in the order of partition and offset.
 
     `neutral` is applied to values and header values.
     """
-    consumer = _assigned(bootstrap, [topic], eof=True)
+    consumer = _reading(bootstrap, [topic], eof=True)
     found: list[Record] = []
     with contextlib.closing(consumer):
         left = {p.partition for p in consumer.assignment()}
@@ -125,7 +131,7 @@ def read_all(bootstrap: str, topic: str, neutral: Callable[[bytes], bytes]) -> l
                 error = message.error()
                 if error is None:
                     found.append(_record(message, neutral))
-                elif error.code() == ck.KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name for it
+                elif error.code() == ck.KafkaError._PARTITION_EOF:
                     left.discard(message.partition())
                 elif not error.retriable():
                     raise KafkaException(error)
@@ -133,7 +139,7 @@ def read_all(bootstrap: str, topic: str, neutral: Callable[[bytes], bytes]) -> l
 
 
 def _record(message: ck.Message, neutral: Callable[[bytes], bytes]) -> Record:
-    headers = tuple((name, neutral(value) if value is not None else None) for name, value in message.headers() or [])
+    headers = tuple((name, neutral(value) if value is not None else None) for name, value in _headers(message))
     key, value = message.key(), message.value()
     return Record(
         neutral((message.topic() or "").encode()).decode(),
@@ -146,7 +152,7 @@ def _record(message: ck.Message, neutral: Callable[[bytes], bytes]) -> Record:
     )
 
 
-def _assigned(bootstrap: str, topics: Sequence[str], *, eof: bool = False) -> ck.Consumer:
+def _reading(bootstrap: str, topics: Sequence[str], *, eof: bool = False) -> ck.Consumer:
     consumer = ck.Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -204,7 +210,8 @@ class Subscriber:
                     self._read(client)
 
     def _read(self, client: redis.Redis) -> None:
-        for stream, entries in client.xread(dict(self._last), count=_PAGE) or []:
+        answer = cast("list[tuple[bytes, list[_Entry]]]", client.xread(dict(self._last), count=_PAGE) or [])  # type: ignore[arg-type]
+        for stream, entries in answer:
             name = stream.decode()
             for entry_id, fields in entries:
                 self._last[name] = entry_id.decode()
@@ -214,7 +221,8 @@ class Subscriber:
 def read_streams(url: str, names: TopicNames, partitions: int) -> dict[str, list[StreamEntry]]:
     """Every alert stream as a whole, by its name without the run's."""
     with contextlib.closing(_client(url)) as client:
-        whole = {key: client.xrange(key) or [] for key in (stream_key(names, number) for number in range(partitions))}
+        keys = [stream_key(names, number) for number in range(partitions)]
+        whole = {key: cast("list[_Entry]", client.xrange(key) or []) for key in keys}
     return {
         names.neutral(key.encode()).decode(): [_entry(names, key, entry_id, fields) for entry_id, fields in entries]
         for key, entries in whole.items()

@@ -1,4 +1,4 @@
-"""One passage of the plan through the workers, from the first message until every alert has settled: the reference, or the test."""
+"""One passage of the plan through the workers, from the first message until every alert has settled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from confluent_kafka import KafkaException
@@ -77,6 +76,11 @@ class Passage:
         """How many input messages have their prediction or dead letter."""
         return len(self.onlooker.accounted)
 
+    @property
+    def alerts(self) -> int:
+        """How many alert events are on the topic."""
+        return self.onlooker.counts[self.names.alerts]
+
     def begin(self, pace: Pace) -> None:
         """Begin to send the plan's messages."""
         self.producer.start(self._plan.messages, pace)
@@ -141,8 +145,3 @@ class Passage:
             positions = relay_positions(self._stage.cluster.bootstrap, group, self.names.signals, PARTITIONS)
             return all(positions.get(number, -1) >= end for number, end in self.onlooker.signal_ends.items())
         return False
-
-
-def worker_logs(folder: Path) -> list[Path]:
-    """The workers' logs of a passage."""
-    return sorted(folder.glob("*.log"))

@@ -96,7 +96,7 @@ def producer_with(bug: str, role: str, base: type[ck.Producer]) -> type[ck.Produ
         ("no_fence", "alert"): unfenced,
         ("relay_position_outside", "alert"): position_outside,
     }
-    return made.get((bug, role), lambda unchanged: unchanged)(base)
+    return made[bug, role](base) if (bug, role) in made else base
 
 
 def unfence_store(adapter: Any) -> None:

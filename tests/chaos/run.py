@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 import psutil
 
 from deploy.local.config import KafkaChoice, ModelChoice, StackConfig
+from deploy.local.paths import locked
+from tests.chaos.cluster import unmount
 from tests.chaos.faults import CATALOGUE, World
 from tests.chaos.injector import Injector, heal
 from tests.chaos.outcome import Outcome
@@ -30,12 +33,15 @@ from tests.chaos.workers import resources
 
 PATIENCE_S = 180.0
 """Without any progress for so long after all is healed, what is missing is lost."""
+PLANTED_PATIENCE_S = 45.0
+"""The same where a bug is planted and something is expected to be missing."""
 SETTLE_S = 120.0
 _LOOK_EVERY_S = 0.2
 _SAMPLE_EVERY_S = 2.0
 _CALM_END_S = 10.0
 """The last part of the time is left without faults."""
 _JOINED_S = 60.0
+_WORK = "work"
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Options:
     only: tuple[str, ...] = ()
     planted: str = ""
     out: Path = Path("build/chaos")
-    every_s: float = 5.0
+    every_s: float = 4.0
 
     @property
     def kinds(self) -> list[Kind]:
@@ -77,22 +83,26 @@ def run(options: Options, show: Show) -> dict[str, Any]:
         LocalStackError: a part did not come up.
         VoidError: the input did not get through, so the run says nothing.
     """
+    with _folder(options.out) as folder, _ended_by_sigterm():
+        return write_report(folder, _record(options, folder, show))
+
+
+def _record(options: Options, folder: Path, show: Show) -> RunRecord:
     seconds = options.minutes * 60
     schedule = make_schedule(options.seed, seconds - _CALM_END_S, options.kinds, options.every_s)
     plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=False)
-    folder = _fresh(options.out)
     config = StackConfig.from_environment().but(kafka=KafkaChoice.APACHE, triton=ModelChoice.TRITON)
     evidence = Evidence()
-    with Stage(folder / "work", config, show.say) as stage:
+    with Stage(folder / _WORK, config, show.say) as stage:
         pids = set(stage.server_pids())
+        versions = stage.versions()
         show.phase("the reference, without faults", len(plan.messages) + len(plan.closing))
         reference = _reference(stage, plan, show)
         show.phase(f"{len(schedule)} faults in {options.minutes:g} minutes", len(plan.messages) + len(plan.closing))
         faulty = _faulty(stage, plan, schedule, (options, evidence, show))
         pids |= set(stage.server_pids())
-        versions = {"kafka": _version(stage), "redis": "", "triton": ""}
     show.phase("comparing")
-    record = RunRecord(
+    return RunRecord(
         seed=options.seed,
         minutes=options.minutes,
         verdict=compare(plan, reference, faulty),
@@ -105,8 +115,8 @@ def run(options: Options, show: Show) -> dict[str, Any]:
         forced=evidence.forced,
         stuck=evidence.stuck,
         processor_share=evidence.processor_share,
+        planted=options.planted,
     )
-    return write_report(folder, record)
 
 
 def _reference(stage: Stage, plan: Plan, show: Show) -> Outcome:
@@ -119,9 +129,7 @@ def _reference(stage: Stage, plan: Plan, show: Show) -> Outcome:
         return passage.outcome()
 
 
-def _faulty(
-    stage: Stage, plan: Plan, schedule: Sequence[Scheduled], around: tuple[Options, Evidence, Show]
-) -> Outcome:
+def _faulty(stage: Stage, plan: Plan, schedule: Sequence[Scheduled], around: tuple[Options, Evidence, Show]) -> Outcome:
     options, evidence, show = around
     with Passage(stage, plan, "faulty", Crew(3, 2, options.planted)) as passage:
         world = World(stage, passage.workers, passage.names)
@@ -135,7 +143,7 @@ def _faulty(
         injector.finish(60)
         show.say("healing")
         heal(world)
-        _finish(passage, evidence, _telling(passage, show, injector))
+        _finish(passage, evidence, PLANTED_PATIENCE_S if options.planted else PATIENCE_S, _telling(passage, show, injector))
         evidence.faults = sorted(injector.done, key=lambda fault: fault.start_s)
         evidence.restarts = {slot.name: max(0, slot.starts - 1) for slot in passage.workers.slots}
         return passage.outcome()
@@ -151,10 +159,11 @@ def _under_faults(injector: Injector, passage: Passage, show: Show, seconds: flo
         time.sleep(_LOOK_EVERY_S)
 
 
-def _finish(passage: Passage, evidence: Evidence, tick: Callable[[], None]) -> None:
+def _finish(passage: Passage, evidence: Evidence, patience_s: float, tick: Callable[[], None]) -> None:
     """Wait for what is still to come, then ask the workers to leave."""
-    if not passage.finish_input(PATIENCE_S, tick):
-        evidence.stuck.append(f"{passage.producer.sent - passage.predicted} of {passage.producer.sent} messages have no outcome")
+    if not passage.finish_input(patience_s, tick):
+        without = passage.producer.sent - passage.predicted
+        evidence.stuck.append(f"{without} of {passage.producer.sent} messages have no outcome")
     elif not passage.settle(SETTLE_S, tick):
         evidence.stuck.append("the relay did not reach the last signal")
     evidence.forced = passage.workers.stop()
@@ -188,7 +197,7 @@ def _sampling(passage: Passage, evidence: Evidence) -> Iterator[None]:
     def sample() -> None:
         while not over.wait(_SAMPLE_EVERY_S):
             at_s = round(time.monotonic() - began, 2)
-            evidence.progress.append(Progress(at_s, passage.producer.sent, passage.predicted))
+            evidence.progress.append(Progress(at_s, passage.producer.sent, passage.predicted, passage.alerts))
             for name, pid, age_s in passage.workers.processes():
                 if (found := resources(pid)) is not None:
                     evidence.samples.append(Sample(at_s, name, pid, round(age_s, 2), *found))
@@ -210,27 +219,40 @@ def _measuring(evidence: Evidence) -> Iterator[None]:
 
 
 def orphans(folder: Path, pids: set[int]) -> list[str]:
-    """What is left of a run that has ended: processes known to be of it, or that work in its folder."""
+    """What is left of a run that has ended: servers known to be of it, and whatever works in its folder."""
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     left = []
     for process in psutil.process_iter(["pid", "name", "cmdline", "cwd", "status"]):
         info = process.info
-        if info["pid"] == os.getpid() or info["status"] == psutil.STATUS_ZOMBIE:
+        if info["pid"] in spared or info["status"] == psutil.STATUS_ZOMBIE:
             continue
-        of_ours = str(folder.resolve()) in " ".join(info["cmdline"] or []) or (info["cwd"] or "").startswith(str(folder.resolve()))
-        if of_ours or (info["pid"] in pids and process.ppid() == os.getpid()):
+        named = " ".join([*(info["cmdline"] or []), info["cwd"] or ""])
+        if info["pid"] in pids or str(folder / _WORK) in named:
             left.append(f"{info['pid']} {info['name']}")
     return left
 
 
-def _fresh(out: Path) -> Path:
-    """Return the report's folder with nothing of an earlier run in it but the reports."""
+@contextmanager
+def _folder(out: Path) -> Iterator[Path]:
+    """Hold the report's folder, with nothing of an earlier run in it but the reports."""
     folder = out.absolute()
-    shutil.rmtree(folder / "work", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "timeline.jsonl").unlink(missing_ok=True)
-    return folder
+    with locked(folder / "lock", f"another run writes to {folder}; choose another folder with --out"):
+        unmount(folder / _WORK)
+        shutil.rmtree(folder / _WORK, ignore_errors=True)
+        (folder / "timeline.jsonl").unlink(missing_ok=True)
+        yield folder
 
 
-def _version(stage: Stage) -> str:
-    del stage
-    return ""
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, so that everything is taken down."""
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

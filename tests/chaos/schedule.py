@@ -41,7 +41,7 @@ class Scheduled:
     seed: int
 
 
-def make_schedule(seed: int, seconds: float, kinds: Sequence[Kind], every_s: float = 5.0) -> tuple[Scheduled, ...]:
+def make_schedule(seed: int, seconds: float, kinds: Sequence[Kind], every_s: float = 4.0) -> tuple[Scheduled, ...]:
     """Draw a schedule.
 
     Arrivals are a Poisson process, so they come singly, close together, and some at one moment. Every kind comes once, in an

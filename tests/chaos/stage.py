@@ -11,6 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from deploy.local.config import StackConfig
 from deploy.local.ports import LOOPBACK, free_ports
+from deploy.local.process import Server
 from deploy.local.system import Say
 from tests.chaos.cluster import NODES, Cluster
 from tests.chaos.lexicon import build_repository
@@ -87,10 +88,17 @@ class Stage:
         """End every part."""
         self.close()
 
+    def versions(self) -> dict[str, str]:
+        """Part -> the software as it names itself."""
+        return {server.name: server.report().software for server in self.servers()}
+
+    def servers(self) -> list[Server]:
+        """The handles on all parts but the proxy."""
+        return [*self.cluster.nodes.values(), *self.redis.servers, self.triton.server]
+
     def server_pids(self) -> list[int]:
         """Every process of the parts that lives now."""
-        servers = [*self.cluster.nodes.values(), *self.redis.servers, self.triton.server]
-        return [self.proxy.pid, *(pid for server in servers for pid in server.pids())]
+        return [self.proxy.pid, *(pid for server in self.servers() for pid in server.pids())]
 
     def create_topics(self, names: TopicNames) -> None:
         """Make the topics of a run, three replicas each, two of which must have a record before it counts."""

@@ -1,4 +1,4 @@
-"""The worker as the harness runs it: failpoints, a clock that can be shifted, perhaps a planted bug; then the real command line.
+"""The worker as the harness runs it: failpoints, a clock to shift, perhaps a planted bug; then the real command line.
 
     CHAOS_SLOT=<folder> CHAOS_ROLE=score CHAOS_PLANTED= python -m tests.chaos.worker_main work --roles score
 
@@ -24,7 +24,8 @@ def install(folder: Path, role: str, bug: str) -> None:
     failpoints.shift_clock(folder)
     points = failpoints.Failpoints(folder)
     prefix = "relay" if role == "alert" else role
-    ck.Producer = planted.producer_with(bug, role, failpoints.faulty_producer(points, prefix))
+    producer = planted.producer_with(bug, role, failpoints.faulty_producer(points, prefix))
+    setattr(ck, "Producer", producer)  # noqa: B010 - to mypy the name is a type, which nobody may assign
     from worker.adapters import redis  # noqa: PLC0415 - only once the clock and the producer are in place
 
     failpoints.wrap_store(points, redis.RedisAlertStore)
