@@ -75,7 +75,7 @@ class Link:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if self.delay_s or self.jitter_s:
-                    await asyncio.sleep(self.delay_s + random.uniform(0, self.jitter_s))  # noqa: S311 - no secret
+                    await asyncio.sleep(self.delay_s + random.uniform(0, self.jitter_s))
                 await self.passing.wait()
                 writer.write(data)
                 await writer.drain()
