@@ -96,12 +96,26 @@ class Fault(NamedTuple):
     inject: Inject
 
 
-def _signalled(role: RoleName, number: int) -> Inject:
+def _killed(role: RoleName) -> Inject:
     def inject(world: World, rng: random.Random, _lasts_s: float) -> Did:
         with world.a_worker(role, rng) as slot:
-            if not slot.signal(number):
+            if not slot.signal(signal.SIGKILL):
                 raise NotInjectedError("the worker had just ended")
             return Did(slot.name)
+
+    return inject
+
+
+def _terminated(role: RoleName) -> Inject:
+    def inject(world: World, rng: random.Random, _lasts_s: float) -> Did:
+        with world.a_worker(role, rng) as slot:
+            pid, forced, began = slot.pid, slot.forced, time.monotonic()
+            if not slot.ask_to_leave(began):
+                raise NotInjectedError("the worker had just ended")
+            while slot.pid == pid and not world.over.is_set():
+                time.sleep(0.05)
+            how = "had to be killed" if slot.forced > forced else "left"
+            return Did(slot.name, f"{how} after {time.monotonic() - began:.1f} s")
 
     return inject
 
@@ -122,7 +136,7 @@ def _at_point(role: RoleName, point: str) -> Inject:
     def inject(world: World, rng: random.Random, _lasts_s: float) -> Did:
         action: Literal["kill", "stop"] = "stop" if rng.random() < 0.25 else "kill"
         nth = rng.randint(1, 3) if not point.startswith("relay.") else 1
-        slots = world.workers.running(role)
+        slots = [slot for slot in world.workers.slots if slot.role == role and slot.wanted]
         for slot in slots:
             slot.arm(point, nth, action)
         deadline = time.monotonic() + _POINT_PATIENCE_S
@@ -344,8 +358,8 @@ def _in_the_plan(world: World, _rng: random.Random, lasts_s: float) -> Did:
 
 def _worker_faults() -> Iterator[Fault]:
     for role in ("score", "alert"):
-        yield Fault(Kind(f"{role}_kill", weight=2), _signalled(role, signal.SIGKILL))
-        yield Fault(Kind(f"{role}_term", weight=1.5), _signalled(role, signal.SIGTERM))
+        yield Fault(Kind(f"{role}_kill", weight=2), _killed(role))
+        yield Fault(Kind(f"{role}_term", weight=1.5), _terminated(role))
         zombie = Kind(f"{role}_zombie", f"{role}-stands", (SESSION_TIMEOUT_S + 1, SESSION_TIMEOUT_S + 7), 3)
         yield Fault(zombie, _zombie(role))
     points: Sequence[tuple[RoleName, str]] = [

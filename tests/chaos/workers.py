@@ -64,6 +64,13 @@ class Slot:
                 return True
         return False
 
+    def ask_to_leave(self, now: float) -> bool:
+        """Send SIGTERM, which the supervisor follows up with SIGKILL if need be; False when nobody is there."""
+        if self.stopping_since is None and self.signal(signal.SIGTERM):
+            self.stopping_since = now
+            return True
+        return False
+
     def arm(self, point: str, nth: int, action: Literal["kill", "stop"]) -> None:
         """Order the worker to act at its n-th passing of a failpoint."""
         (self.folder / "hit").unlink(missing_ok=True)
@@ -161,8 +168,11 @@ class Workers:
             self._note_end(slot, code, now)
         if slot.process is None and slot.wanted and now >= slot.not_before and not self._ending.is_set():
             self._launch(slot, now)
-        elif slot.process is not None and not slot.wanted:
-            self._end(slot, now)
+        elif slot.process is not None and not slot.wanted and slot.stopping_since is None:
+            slot.signal(signal.SIGCONT)
+            slot.ask_to_leave(now)
+        elif slot.stopping_since is not None and now - slot.stopping_since > _GRACE_S:
+            slot.forced += slot.signal(signal.SIGKILL)
 
     def _note_end(self, slot: Slot, code: int, now: float) -> None:
         slot.exits.append(code)
@@ -181,14 +191,6 @@ class Workers:
             )
         slot.started_at = now
         slot.starts += 1
-
-    def _end(self, slot: Slot, now: float) -> None:
-        if slot.stopping_since is None:
-            slot.stopping_since = now
-            slot.signal(signal.SIGCONT)
-            slot.signal(signal.SIGTERM)
-        elif now - slot.stopping_since > _GRACE_S:
-            slot.forced += slot.signal(signal.SIGKILL)
 
 
 def resources(pid: int) -> tuple[int, int] | None:
