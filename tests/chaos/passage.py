@@ -19,6 +19,8 @@ from tests.chaos.workers import RoleName, Workers
 
 _LOOK_EVERY_S = 0.2
 _CALM_S = 3.0
+_LOST_PATIENCE_S = 20.0
+"""How long to wait for more once something is known to be lost."""
 
 
 class VoidError(Exception):
@@ -88,17 +90,20 @@ class Passage:
     def finish_input(self, patience_s: float, tick: Callable[[], None]) -> bool:
         """Wait until all that was planned is sent and accounted for, then the same with the closing messages.
 
-        False when nothing went on for `patience_s` seconds: something is lost.
+        False when nothing went on for `patience_s` seconds: something is lost, and the rest was sent without waiting for it.
 
         Raises:
             VoidError: a message could not be sent.
         """
         self.producer.pace = Pace(at_plan_times=False)
-        if not self._drained(len(self._plan.messages), patience_s, tick):
-            return False
+        complete = self._drained(len(self._plan.messages), patience_s, tick)
+        if not complete:
+            self.producer.hold.let_go()
+            self._drained(len(self._plan.messages), _LOST_PATIENCE_S, tick)
         closing: tuple[Planned, ...] = self._plan.closing
         self.producer.start(closing, Pace(at_plan_times=False))
-        return self._drained(len(self._plan.messages) + len(closing), patience_s, tick)
+        total = len(self._plan.messages) + len(closing)
+        return self._drained(total, patience_s if complete else _LOST_PATIENCE_S, tick) and complete
 
     def settle(self, limit_s: float, tick: Callable[[], None]) -> bool:
         """Wait until the relay has passed the last signal of every partition; False when it has not in time."""

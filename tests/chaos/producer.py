@@ -16,6 +16,7 @@ from tests.chaos.observe import Onlooker, Place, TopicNames
 from tests.chaos.plan import Planned
 
 _LOOK_EVERY_S = 0.02
+_ENDLESS_MS = 10**15
 
 
 def partition_of(message: Planned, number: int, partitions: int) -> int:
@@ -39,6 +40,10 @@ class HoldBack:
     def placed(self, number: int, place: Place) -> None:
         """Take note of where Kafka put it."""
         self._places[number] = place
+
+    def let_go(self) -> None:
+        """Hold nothing back any more: what is open is lost, and to wait for it is in vain."""
+        self._most_ms = _ENDLESS_MS
 
     def oldest_ms(self) -> int | None:
         """The smallest event time among those not accounted for, None without any."""
@@ -66,7 +71,7 @@ class PlanProducer:
     def __init__(self, bootstrap: str, names: TopicNames, onlooker: Onlooker, partitions: int, most_ms: int) -> None:
         self._names = names
         self._partitions = partitions
-        self._hold = HoldBack(most_ms, onlooker.accounted)
+        self.hold = HoldBack(most_ms, onlooker.accounted)
         self._placed: deque[tuple[int, Place]] = deque()
         self._stop = threading.Event()
         self.sent = 0
@@ -88,6 +93,9 @@ class PlanProducer:
 
     def start(self, messages: Sequence[Planned], pace: Pace) -> None:
         """Begin to send these; the earlier ones have all been sent."""
+        if self._thread is not None and self._thread.is_alive():
+            self.failed = self.failed or "the earlier messages could not all be sent"
+            return
         self.pace = pace
         self._thread = threading.Thread(target=self._send_all, args=(messages,), name="plan-producer", daemon=True)
         self._thread.start()
@@ -122,12 +130,12 @@ class PlanProducer:
     def _may_go(self, message: Planned, now_s: float) -> bool:
         if self.pace.at_plan_times and message.at_s > now_s:
             return False
-        return self._hold.allows(message.event_time_ms)
+        return self.hold.allows(message.event_time_ms)
 
     def _send(self, message: Planned) -> None:
         number = self.sent
         topic = self._names.inputs[message.kind]
-        self._hold.sent(number, message.event_time_ms)
+        self.hold.sent(number, message.event_time_ms)
         self._producer.produce(
             topic,
             message.value,
@@ -150,7 +158,7 @@ class PlanProducer:
 
     def _note_places(self) -> None:
         while self._placed:
-            self._hold.placed(*self._placed.popleft())
+            self.hold.placed(*self._placed.popleft())
 
     def _on_error(self, error: ck.KafkaError) -> None:
         if error.fatal():

@@ -164,7 +164,7 @@ def _finish(passage: Passage, evidence: Evidence, patience_s: float, tick: Calla
     if not passage.finish_input(patience_s, tick):
         without = passage.producer.sent - passage.predicted
         evidence.stuck.append(f"{without} of {passage.producer.sent} messages have no outcome")
-    elif not passage.settle(SETTLE_S, tick):
+    if not passage.settle(SETTLE_S, tick):
         evidence.stuck.append("the relay did not reach the last signal")
     evidence.forced = passage.workers.stop()
 

@@ -54,6 +54,14 @@ def test_older_messages_need_not_have_been_sent_first() -> None:
     assert hold.oldest_ms() == 1_000
 
 
+def test_hold_back_lets_go_of_what_is_lost() -> None:
+    """Nothing is held back for the sake of a message that will never have an outcome."""
+    hold = HoldBack(100, set())
+    hold.sent(0, 1_000)
+    hold.let_go()
+    assert hold.allows(9_000)
+
+
 @pytest.mark.parametrize("run", ["reference", "faulty"])
 def test_names_of_a_run_can_be_taken_out(run: str) -> None:
     """What two runs say differs in nothing but their topics' names, and those are made the same."""
