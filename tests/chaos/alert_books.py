@@ -154,12 +154,16 @@ def _content(raw: bytes) -> Any:
 
 
 def _difference(expected: dict[str, Any], found: dict[str, Any]) -> str:
-    """Name the fields that differ, with both values."""
-    one, other = expected["data"], found["data"]
-    pairs = {**{f"data.{name}": (one.get(name), other.get(name)) for name in one.keys() | other.keys()}}
-    pairs |= {name: (expected.get(name), found.get(name)) for name in expected.keys() | found.keys() if name != "data"}
-    lines = [f"{name}: {a!r} became {b!r}" for name, (a, b) in sorted(pairs.items()) if not alike(a, b)]
-    return f"{expected['id']}: {'; '.join(lines)}"[:600]
+    return f"{expected['id']}: {'; '.join(differences(expected, found))}"[:600]
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """Yield where two JSON values that are not alike differ, by path, with both values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in sorted(one.keys() | other.keys()):
+            yield from differences(one.get(name), other.get(name), f"{path}.{name}")
+    elif not alike(one, other):
+        yield f"{path.lstrip('.')}: {one!r:.120} became {other!r:.120}"
 
 
 def _say(event: AlertEvent) -> str:

@@ -93,8 +93,14 @@ def onnx_model(rows: Table) -> bytes:
 
 def expected_logits(texts: Sequence[str]) -> Table:
     """Return what the model says of each text, of shape (texts, 3), reckoned without ONNX; texts of up to 256 tokens."""
-    rows = [np.mean(table()[encoding.ids], axis=0, dtype=np.float64) for encoding in _tokenizer().encode_batch(list(texts))]
-    return np.stack(rows).astype(np.float32)
+    encodings = _tokenizer().encode_batch_fast(list(texts))
+    return np.stack([table()[encoding.ids].sum(axis=0) / np.float32(len(encoding.ids)) for encoding in encodings])
+
+
+def token_ids(text: str) -> list[int]:
+    """Return the tokens of a text, the two special ones included, none cut off."""
+    ids: list[int] = _tokenizer().encode(text).ids
+    return ids
 
 
 def build_repository(folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tests.chaos.alert_books import Finding, alert_findings, alike
+from tests.chaos.alert_books import Finding, alert_findings, differences
 from tests.chaos.outcome import Outcome
 from tests.chaos.plan import PLAN_ID, Plan, Planned
 from worker.codec import decode_alert_event, decode_prediction
@@ -125,8 +125,7 @@ def _prediction_difference(before: Record | None, after: Record) -> str:
         return f"it cannot be read: {error}"
     if other["id"] != _text(after.key):
         return f"it is of {other['id']!r}"
-    names = [name for name in sorted(one.keys() | other.keys()) if not alike(one.get(name), other.get(name))]
-    return "; ".join(f"{name}: {one.get(name)!r} became {other.get(name)!r}" for name in names)[:600]
+    return "; ".join(differences(one, other))[:600]
 
 
 def _said(record: Record) -> dict[str, Any]:
