@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,15 @@ class Options:
         return [fault.kind for name, fault in CATALOGUE.items() if not self.only or name in self.only]
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What is sent, what came of it in peace, and which faults come."""
+
+    plan: Plan
+    reference: Outcome
+    schedule: Sequence[Scheduled]
+
+
 @dataclass
 class Evidence:
     """What was gathered while the faults went on."""
@@ -92,25 +101,35 @@ def _record(options: Options, folder: Path, show: Show) -> RunRecord:
     schedule = make_schedule(options.seed, seconds - _CALM_END_S, options.kinds, options.every_s)
     plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=False)
     config = StackConfig.from_environment().but(kafka=KafkaChoice.APACHE, triton=ModelChoice.TRITON)
-    evidence = Evidence()
     with Stage(folder / _WORK, config, show.say) as stage:
         pids = set(stage.server_pids())
-        versions = stage.versions()
         show.phase("the reference, without faults", len(plan.messages) + len(plan.closing))
-        reference = _reference(stage, plan, show)
+        reference = in_peace(stage, plan, show)
         show.phase(f"{len(schedule)} faults in {options.minutes:g} minutes", len(plan.messages) + len(plan.closing))
-        faulty = _faulty(stage, plan, schedule, (options, evidence, show))
+        record = under_faults(stage, Trial(plan, reference, schedule), options, show)
         pids |= set(stage.server_pids())
+    return replace(record, orphans=orphans(folder, pids))
+
+
+def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> RunRecord:
+    """Put the trial's plan through new workers while its faults go on, and hold what comes out against the reference.
+
+    The topics bear the planted bug's name, so that a stage serves several runs.
+
+    Raises:
+        VoidError: the input did not get through, so the run says nothing.
+    """
+    evidence = Evidence()
+    faulty = _faulty(stage, trial, (options, evidence, show))
     show.phase("comparing")
     return RunRecord(
         seed=options.seed,
         minutes=options.minutes,
-        verdict=compare(plan, reference, faulty),
+        verdict=compare(trial.plan, trial.reference, faulty),
         faults=evidence.faults,
         samples=evidence.samples,
         progress=evidence.progress,
-        versions=versions,
-        orphans=orphans(folder, pids),
+        versions=stage.versions(),
         worker_restarts=evidence.restarts,
         forced=evidence.forced,
         stuck=evidence.stuck,
@@ -119,7 +138,12 @@ def _record(options: Options, folder: Path, show: Show) -> RunRecord:
     )
 
 
-def _reference(stage: Stage, plan: Plan, show: Show) -> Outcome:
+def in_peace(stage: Stage, plan: Plan, show: Show) -> Outcome:
+    """Put the plan through without any fault: the reference.
+
+    Raises:
+        VoidError: it did not come to its end.
+    """
     with Passage(stage, plan, "reference", Crew(1, 1)) as passage:
         passage.begin(Pace(at_plan_times=False))
         tick = _telling(passage, show, None)
@@ -129,12 +153,13 @@ def _reference(stage: Stage, plan: Plan, show: Show) -> Outcome:
         return passage.outcome()
 
 
-def _faulty(stage: Stage, plan: Plan, schedule: Sequence[Scheduled], around: tuple[Options, Evidence, Show]) -> Outcome:
+def _faulty(stage: Stage, trial: Trial, around: tuple[Options, Evidence, Show]) -> Outcome:
     options, evidence, show = around
-    with Passage(stage, plan, "faulty", Crew(3, 2, options.planted)) as passage:
+    name = f"faulty-{options.planted.replace('_', '-')}".rstrip("-")
+    with Passage(stage, trial.plan, name, Crew(3, 2, options.planted)) as passage:
         world = World(stage, passage.workers, passage.names)
         _await_workers(passage)
-        injector = Injector(world, schedule, stage.folder.parent / "timeline.jsonl")
+        injector = Injector(world, trial.schedule, stage.folder.parent / "timeline.jsonl")
         with _sampling(passage, evidence), _measuring(evidence):
             passage.begin(Pace(at_plan_times=True))
             injector.start()
