@@ -119,7 +119,7 @@ def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> Ru
     Raises:
         VoidError: the input did not get through, so the run says nothing.
     """
-    evidence = Evidence()
+    evidence, versions = Evidence(), stage.versions()
     faulty = _faulty(stage, trial, (options, evidence, show))
     show.phase("comparing")
     return RunRecord(
@@ -129,7 +129,7 @@ def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> Ru
         faults=evidence.faults,
         samples=evidence.samples,
         progress=evidence.progress,
-        versions=stage.versions(),
+        versions=versions,
         worker_restarts=evidence.restarts,
         forced=evidence.forced,
         stuck=evidence.stuck,
