@@ -12,6 +12,9 @@ Minutes = Annotated[float, typer.Option(min=0.5, help="How long faults go on. St
 Rate = Annotated[float, typer.Option(min=1, help="Messages a second; a burst has ten times that.")]
 Every = Annotated[float, typer.Option(min=0.5, help="Mean seconds from one fault to the next.")]
 Only = Annotated[list[str] | None, typer.Option(help="Only faults of this kind; may be given more than once.")]
+Poison = Annotated[
+    bool, typer.Option("--model-poison/--no-model-poison", help="Send texts on which the model fails, whatever the batch.")
+]
 Planted = Annotated[str, typer.Option(help="Plant a bug into the workers: the report must then turn red.")]
 Out = Annotated[Path, typer.Option(help="Where the report goes.")]
 
@@ -28,6 +31,7 @@ def chaos(
     every: Every = 4.0,
     only: Only = None,
     planted: Planted = "",
+    model_poison: Poison = False,
     out: Out = Path("build/chaos"),
 ) -> None:
     """Break everything, again and again, and count what was lost or doubled.
@@ -42,6 +46,7 @@ def chaos(
 
         tidings chaos --minutes 2 --planted no_fence
     """
+    from deploy.local.console import errors_as_one_line
     from tests.chaos.faults import CATALOGUE
     from tests.chaos.planted import BUGS
     from tests.chaos.run import Options, run
@@ -51,7 +56,19 @@ def chaos(
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(CATALOGUE)}", param_hint="--only")
     if planted and planted not in BUGS:
         raise typer.BadParameter(f"{planted}: there are {', '.join(BUGS)}", param_hint="--planted")
-    with Show() as show:
-        report = run(Options(seed, minutes, rate, tuple(only or ()), planted, out, every), show)
-    typer.echo(f"{out / 'report.json'}")
+    options = Options(
+        seed=seed,
+        minutes=minutes,
+        rate=rate,
+        only=tuple(only or ()),
+        planted=planted,
+        out=out,
+        every_s=every,
+        model_poison=model_poison,
+    )
+    with errors_as_one_line(), Show() as show:
+        report = run(options, show)
+    for problem in report["problems"]:
+        typer.secho(problem, fg="red")
+    typer.echo(f"{report['verdict']}: {report['faults_total']} faults, {report['messages']} messages; see {out}/report.html")
     raise typer.Exit(0 if report["green"] else 1)

@@ -10,6 +10,7 @@ from typing import Self
 
 from confluent_kafka import KafkaException
 
+from deploy.local.errors import LocalStackError
 from tests.chaos.observe import Onlooker, Subscriber, TopicNames, read_all, read_streams, relay_positions
 from tests.chaos.outcome import Outcome
 from tests.chaos.plan import Plan, Planned
@@ -23,7 +24,7 @@ _LOST_PATIENCE_S = 20.0
 """How long to wait for more once something is known to be lost."""
 
 
-class VoidError(Exception):
+class VoidError(LocalStackError):
     """The run says nothing: the input itself did not get through."""
 
 

@@ -55,6 +55,7 @@ class Options:
     planted: str = ""
     out: Path = Path("build/chaos")
     every_s: float = 4.0
+    model_poison: bool = False
 
     @property
     def kinds(self) -> list[Kind]:
@@ -99,7 +100,7 @@ def run(options: Options, show: Show) -> dict[str, Any]:
 def _record(options: Options, folder: Path, show: Show) -> RunRecord:
     seconds = options.minutes * 60
     schedule = make_schedule(options.seed, seconds - _CALM_END_S, options.kinds, options.every_s)
-    plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=False)
+    plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=options.model_poison)
     config = StackConfig.from_environment().but(kafka=KafkaChoice.APACHE, triton=ModelChoice.TRITON)
     with Stage(folder / _WORK, config, show.say) as stage:
         pids = set(stage.server_pids())

@@ -65,6 +65,6 @@ def test_is_slow_when_told_so(model: Callable[..., list[Any]]) -> None:
 
 def test_fails_every_so_many_requests(model: Callable[..., list[Any]]) -> None:
     """Counted across batches; the others are answered as ever."""
-    failed = ([], "a fault that the harness asked for")
+    failed: tuple[list[Any], str] = ([], "a fault that the harness asked for")
     assert model([1, 2, 3], {"fail_every": 2}) == [1, failed, 3]
     assert model([4, 5], {"fail_every": 2}) == [failed, 5]
