@@ -42,11 +42,10 @@ class Passage:
 
     def __init__(self, stage: Stage, plan: Plan, run: str, crew: Crew) -> None:
         """Make the topics and the workers; nothing runs yet but the onlookers."""
-        self.names = TopicNames(run)
+        folder = self.folder = stage.new_folder(run)
+        self.names = TopicNames(folder.name)
         self._stage = stage
         self._plan = plan
-        folder = stage.folder / run
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "watchlist.yaml").write_text(plan.watchlist, encoding="utf-8")
         (folder / "rules.yaml").write_text(plan.rules, encoding="utf-8")
         stage.create_topics(self.names)

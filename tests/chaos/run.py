@@ -24,7 +24,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.passage import Crew, Passage, VoidError
 from tests.chaos.plan import Plan, make_plan
 from tests.chaos.producer import Pace
-from tests.chaos.report import FaultDone, Progress, RunRecord, Sample, write_report
+from tests.chaos.report import Progress, RunRecord, Sample, write_report
 from tests.chaos.schedule import Kind, Scheduled, bursts, make_schedule
 from tests.chaos.show import Show
 from tests.chaos.stage import Stage
@@ -65,21 +65,24 @@ class Options:
 
 @dataclass(frozen=True)
 class Trial:
-    """What is sent, what came of it in peace, and which faults come."""
+    """What is sent, what came of it without faults, and which faults come now."""
 
     plan: Plan
     reference: Outcome
     schedule: Sequence[Scheduled]
+
+    @property
+    def messages(self) -> int:
+        """How many are sent."""
+        return len(self.plan.messages) + len(self.plan.closing)
 
 
 @dataclass
 class Evidence:
     """What was gathered while the faults went on."""
 
-    faults: list[FaultDone] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
-    restarts: dict[str, int] = field(default_factory=dict)
     forced: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     processor_share: float = 0.0
@@ -94,57 +97,24 @@ def run(options: Options, show: Show) -> dict[str, Any]:
         VoidError: the input did not get through, so the run says nothing.
     """
     with _folder(options.out) as folder, _ended_by_sigterm():
-        return write_report(folder, _record(options, folder, show))
-
-
-def _record(options: Options, folder: Path, show: Show) -> RunRecord:
-    seconds = options.minutes * 60
-    schedule = make_schedule(options.seed, seconds - _CALM_END_S, options.kinds, options.every_s)
-    plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=options.model_poison)
-    config = StackConfig.from_environment().but(kafka=KafkaChoice.APACHE, triton=ModelChoice.TRITON)
-    with Stage(folder / _WORK, config, show.say) as stage:
-        pids = set(stage.server_pids())
-        show.phase("the reference, without faults", len(plan.messages) + len(plan.closing))
-        reference = in_peace(stage, plan, show)
-        show.phase(f"{len(schedule)} faults in {options.minutes:g} minutes", len(plan.messages) + len(plan.closing))
-        record = under_faults(stage, Trial(plan, reference, schedule), options, show)
-        pids |= set(stage.server_pids())
-    return replace(record, orphans=orphans(folder, pids))
-
-
-def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> RunRecord:
-    """Put the trial's plan through new workers while its faults go on, and hold what comes out against the reference.
-
-    The topics bear the planted bug's name, so that a stage serves several runs.
-
-    Raises:
-        VoidError: the input did not get through, so the run says nothing.
-    """
-    evidence, versions = Evidence(), stage.versions()
-    faulty = _faulty(stage, trial, (options, evidence, show))
-    show.phase("comparing")
-    return RunRecord(
-        seed=options.seed,
-        minutes=options.minutes,
-        verdict=compare(trial.plan, trial.reference, faulty),
-        faults=evidence.faults,
-        samples=evidence.samples,
-        progress=evidence.progress,
-        versions=versions,
-        worker_restarts=evidence.restarts,
-        forced=evidence.forced,
-        stuck=evidence.stuck,
-        processor_share=evidence.processor_share,
-        planted=options.planted,
-    )
+        seconds = options.minutes * 60
+        schedule = make_schedule(options.seed, seconds - _CALM_END_S, options.kinds, options.every_s)
+        plan = make_plan(options.seed, seconds, options.rate, bursts(schedule), model_poison=options.model_poison)
+        config = StackConfig.from_environment().but(kafka=KafkaChoice.APACHE, triton=ModelChoice.TRITON)
+        with Stage(folder / _WORK, config, show.say) as stage:
+            pids = set(stage.server_pids())
+            record = under_faults(stage, Trial(plan, in_peace(stage, plan, show), schedule), options, show)
+            pids |= set(stage.server_pids())
+        return write_report(folder, replace(record, orphans=orphans(folder, pids)))
 
 
 def in_peace(stage: Stage, plan: Plan, show: Show) -> Outcome:
-    """Put the plan through without any fault: the reference.
+    """Send the plan through one worker of each role, without any fault; what comes of it is the reference.
 
     Raises:
         VoidError: it did not come to its end.
     """
+    show.phase("the reference, without faults", len(plan.messages) + len(plan.closing))
     with Passage(stage, plan, "reference", Crew(1, 1)) as passage:
         passage.begin(Pace(at_plan_times=False))
         tick = _telling(passage, show, None)
@@ -154,13 +124,18 @@ def in_peace(stage: Stage, plan: Plan, show: Show) -> Outcome:
         return passage.outcome()
 
 
-def _faulty(stage: Stage, trial: Trial, around: tuple[Options, Evidence, Show]) -> Outcome:
-    options, evidence, show = around
-    name = f"faulty-{options.planted.replace('_', '-')}".rstrip("-")
-    with Passage(stage, trial.plan, name, Crew(3, 2, options.planted)) as passage:
+def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> RunRecord:
+    """Send the plan at its own pace while the schedule's faults happen, heal, wait for the rest, and compare.
+
+    Raises:
+        VoidError: a message could not be sent.
+    """
+    show.phase(f"{len(trial.schedule)} faults in {options.minutes:g} minutes", trial.messages)
+    evidence, versions = Evidence(), stage.versions()
+    with Passage(stage, trial.plan, "faulty", Crew(3, 2, options.planted)) as passage:
         world = World(stage, passage.workers, passage.names)
         _await_workers(passage)
-        injector = Injector(world, trial.schedule, stage.folder.parent / "timeline.jsonl")
+        injector = Injector(world, trial.schedule, passage.folder / "timeline.jsonl")
         with _sampling(passage, evidence), _measuring(evidence):
             passage.begin(Pace(at_plan_times=True))
             injector.start()
@@ -169,10 +144,24 @@ def _faulty(stage: Stage, trial: Trial, around: tuple[Options, Evidence, Show]) 
         injector.finish(60)
         show.say("healing")
         heal(world)
-        _finish(passage, evidence, PLANTED_PATIENCE_S if options.planted else PATIENCE_S, _telling(passage, show, injector))
-        evidence.faults = sorted(injector.done, key=lambda fault: fault.start_s)
-        evidence.restarts = {slot.name: max(0, slot.starts - 1) for slot in passage.workers.slots}
-        return passage.outcome()
+        patience_s = PLANTED_PATIENCE_S if options.planted else PATIENCE_S
+        _finish(passage, evidence, patience_s, _telling(passage, show, injector))
+        outcome = passage.outcome()
+    show.phase("comparing")
+    return RunRecord(
+        seed=options.seed,
+        minutes=options.minutes,
+        verdict=compare(trial.plan, trial.reference, outcome),
+        faults=sorted(injector.done, key=lambda fault: fault.start_s),
+        samples=evidence.samples,
+        progress=evidence.progress,
+        versions=versions,
+        worker_restarts={slot.name: max(0, slot.starts - 1) for slot in passage.workers.slots},
+        forced=evidence.forced,
+        stuck=evidence.stuck,
+        processor_share=evidence.processor_share,
+        planted=options.planted,
+    )
 
 
 def _under_faults(injector: Injector, passage: Passage, show: Show, seconds: float) -> None:
@@ -266,7 +255,6 @@ def _folder(out: Path) -> Iterator[Path]:
     with locked(folder / "lock", f"another run writes to {folder}; choose another folder with --out"):
         unmount(folder / _WORK)
         shutil.rmtree(folder / _WORK, ignore_errors=True)
-        (folder / "timeline.jsonl").unlink(missing_ok=True)
         yield folder
 
 

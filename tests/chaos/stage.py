@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -24,6 +26,7 @@ PARTITIONS = 4
 TRITON_LINK = "triton"
 SESSION_TIMEOUT_S = 6.0
 _LIMIT_S = 60.0
+_DATA = ("kafka-*", "redis-*", "node-*", "small-disk", "triton")
 
 
 def kafka_link(node: int) -> str:
@@ -77,8 +80,20 @@ class Stage:
         self.triton.remember_config()
 
     def close(self) -> None:
-        """End every part."""
+        """End every part; logs stay, data goes."""
         self._closing.close()
+        for pattern in _DATA:
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def new_folder(self, run: str) -> Path:
+        """Make a folder for a run; its name, which is this one and perhaps a number, is used for nothing else here."""
+        numbers = itertools.count(2)
+        folder = self.folder / run
+        while folder.exists():
+            folder = self.folder / f"{run}-{next(numbers)}"
+        folder.mkdir()
+        return folder
 
     def __enter__(self) -> Self:
         """Nothing is left to do."""
