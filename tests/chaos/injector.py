@@ -15,9 +15,10 @@ import redis
 from confluent_kafka import KafkaException
 
 from deploy.local.errors import LocalStackError, NotReadyError
-from tests.chaos.faults import CATALOGUE, Did, NotInjectedError, World
+from tests.chaos.faults import CATALOGUE
 from tests.chaos.report import FaultDone
 from tests.chaos.schedule import Scheduled
+from tests.chaos.world import Did, NotInjectedError, World
 
 _GROUP_PATIENCE_S = 25.0
 _FAILURES = (NotInjectedError, NotReadyError, LocalStackError, KafkaException, redis.RedisError, OSError, ValueError)

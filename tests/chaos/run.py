@@ -18,7 +18,7 @@ import psutil
 from deploy.local.config import KafkaChoice, ModelChoice, StackConfig
 from deploy.local.paths import locked
 from tests.chaos.cluster import unmount
-from tests.chaos.faults import CATALOGUE, World
+from tests.chaos.faults import CATALOGUE
 from tests.chaos.injector import Injector, heal
 from tests.chaos.outcome import Outcome
 from tests.chaos.passage import Crew, Passage, VoidError
@@ -30,6 +30,7 @@ from tests.chaos.show import Show
 from tests.chaos.stage import Stage
 from tests.chaos.verify import compare
 from tests.chaos.workers import resources
+from tests.chaos.world import World
 
 PATIENCE_S = 180.0
 """Without any progress for so long after all is healed, what is missing is lost."""

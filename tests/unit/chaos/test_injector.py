@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from tests.chaos import injector
-from tests.chaos.faults import Did, Fault, NotInjectedError, World
 from tests.chaos.injector import Injector
 from tests.chaos.schedule import Kind, Scheduled
+from tests.chaos.world import Did, Fault, NotInjectedError, World
 
 
 class Over:
