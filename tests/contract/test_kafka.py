@@ -401,6 +401,11 @@ class _Consumer:
         """Keep where to."""
         self.sought.append((partition.partition, partition.offset))
 
+    def committed(self, partitions: list[ck.TopicPartition], timeout: float) -> list[ck.TopicPartition]:
+        """Nothing is committed."""
+        assert timeout > 0
+        return partitions
+
     def incremental_assign(self, partitions: list[ck.TopicPartition]) -> None:
         """Nothing to do."""
 
@@ -519,6 +524,28 @@ def joined(real: RealBroker) -> Member:
     member = Member(real.source(GROUP), real.topic())
     until(lambda: bool(member.assigned), member)
     return member
+
+
+def test_an_open_transaction_over_the_offsets_is_waited_for(real: RealBroker) -> None:
+    """A group that stands at 2 and whose last member died in a transaction to 4 begins at 2, not at the beginning.
+
+    Its offsets cannot be told before the broker has aborted that transaction, which is no word for "there are none".
+    """
+    topic, group = real.topic(), GROUP
+    fill(real, topic, 5)
+    partition = TopicPartition(topic, 0)
+    member = Member(real.source(group), topic)
+    member.read(5)
+    real.sink().commit([], {partition: 2}, member.source.group_metadata())
+    config = {"bootstrap.servers": real.settings.bootstrap_servers, "log_level": 0}
+    dead = ck.Producer(config | {"transactional.id": real.name("dead"), "transaction.timeout.ms": 3_000})
+    dead.init_transactions(30)
+    dead.begin_transaction()
+    dead.send_offsets_to_transaction([ck.TopicPartition(topic, 0, 4)], member.source.group_metadata(), 30)
+    member.source.close()
+    heir = Member(real.source(group), topic)
+    assert [record.offset for record in heir.read(3)] == [2, 3, 4]
+    assert heir.source.committed([partition]) == {partition: 2}
 
 
 def test_another_producer_of_the_same_name_fences(real: RealBroker) -> None:
