@@ -34,7 +34,7 @@ from tests.chaos.world import World
 
 PATIENCE_S = 180.0
 """Without any progress for so long after all is healed, what is missing is lost."""
-PLANTED_PATIENCE_S = 45.0
+PLANTED_PATIENCE_S = 30.0
 """The same where a bug is planted and something is expected to be missing."""
 SETTLE_S = 120.0
 _LOOK_EVERY_S = 0.2
