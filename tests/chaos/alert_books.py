@@ -17,9 +17,9 @@ TOLERANCE = 1e-3
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: the count that it belongs to, and what it is, for people."""
+    """One thing that is wrong: the name of the count that it belongs to, and what it is, for people."""
 
-    count: str
+    name: str
     what: str
 
 

@@ -76,15 +76,15 @@ class Verdict:
 def compare(plan: Plan, reference: Outcome, faulty: Outcome) -> Verdict:
     """Hold a run against the reference, and first the reference against the plan: if that is wrong the verdict is void."""
     found = list(_findings(plan, reference, faulty))
-    sums = Counter(finding.count for finding in found)
-    details = {name: tuple(f.what for f in found if f.count == name)[:SHOWN] for name in sorted(sums)}
+    sums = Counter(finding.name for finding in found)
+    details = {name: tuple(f.what for f in found if f.name == name)[:SHOWN] for name in sorted(sums)}
     counts = Counts(messages=len(plan.messages) + len(plan.closing), **sums)
     return Verdict(counts, details, tuple(reference_problems(plan, reference)))
 
 
 def reference_problems(plan: Plan, reference: Outcome) -> list[str]:
     """Say why a fault-free run proves nothing; empty where every message has its one outcome and alerts came and went."""
-    problems = [f"{f.count}: {f.what}" for f in _findings(plan, reference, reference) if f.count != "stream_repeats"][:SHOWN]
+    problems = [f"{f.name}: {f.what}" for f in _findings(plan, reference, reference) if f.name != "stream_repeats"][:SHOWN]
     if problems:
         return [f"the reference is wrong: {line}" for line in problems]
     return [*_untimely(plan, reference.predictions), *_trivial(reference.alerts)]
