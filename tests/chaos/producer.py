@@ -17,6 +17,8 @@ from tests.chaos.plan import Planned
 
 _LOOK_EVERY_S = 0.02
 _ENDLESS_MS = 10**15
+_DELIVERY_S = 90.0
+"""Whatever is not acknowledged so long after the last acknowledgement never will be; seen once with librdkafka 2.16.0."""
 
 
 def partition_of(message: Planned, number: int, partitions: int) -> int:
@@ -123,9 +125,18 @@ class PlanProducer:
             if self._stop.is_set():
                 return
             self._send(message)
+        self._await_deliveries()
+
+    def _await_deliveries(self) -> None:
+        moved_at, moved = time.monotonic(), self.acknowledged
         while self.acknowledged < self.sent and not self._stop.is_set():
             self._producer.poll(0.1)
             self._note_places()
+            if self.acknowledged != moved:
+                moved_at, moved = time.monotonic(), self.acknowledged
+            if time.monotonic() - moved_at > _DELIVERY_S:
+                self.failed = f"{self.sent - self.acknowledged} messages were not acknowledged within {_DELIVERY_S:.0f} s"
+                return
 
     def _may_go(self, message: Planned, now_s: float) -> bool:
         if self.pace.at_plan_times and message.at_s > now_s:
