@@ -1,5 +1,6 @@
 """Reading as a member of a consumer group."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import methodcaller
 from typing import NamedTuple
@@ -17,6 +18,9 @@ from worker.ports import RebalanceListener, SourceStatistics
 from worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
+_SLACK_S = 15.0
+"""How much later than its timeout the broker may abort a transaction whose producer is gone."""
+_LOOK_AGAIN_S = 0.5
 UNREADABLE_HEADERS = ("tidings.unreadable_headers", None)
 """Stands for the headers of a record that has a header name which is no UTF-8."""
 _read_headers: Callable[["ck.Message[bytes, bytes]"], "list[tuple[str, bytes | None]] | None"] = methodcaller("headers")
@@ -36,6 +40,7 @@ class KafkaSource:
         self._fatal: KafkaError | None = None
         self._refusals = Refusals("consumer", settings)
         self._group = group
+        self._patience_s = min(settings.transaction_timeout_s + _SLACK_S, settings.max_poll_interval_s * 0.8)
         with configuring():
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
             self._consumer = ck.Consumer(consumer_config(settings, group) | callbacks)
@@ -89,9 +94,13 @@ class KafkaSource:
         """See `ports.Source`."""
         if not partitions:
             return {}
+        deadline = time.monotonic() + self._patience_s
         with translated(f"reading committed offsets of the group {self._group}"):
-            answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=TIMEOUT_S)
-            return {_partition(a): _checked(a).offset if a.offset >= 0 else None for a in answers}
+            while (answers := self._ask_committed(partitions)) is None and time.monotonic() < deadline:
+                time.sleep(_LOOK_AGAIN_S)
+        if answers is None:
+            raise RetryableError("reading committed offsets failed: a transaction over them is still open")
+        return answers
 
     def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
         """See `ports.Source`."""
@@ -147,12 +156,35 @@ class KafkaSource:
     def _assigning(self, listener: RebalanceListener) -> Callable[[ck.Consumer, list[ck.TopicPartition]], None]:
         def on_assign(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
             names = [_partition(p) for p in partitions]
-            starts = listener.on_assigned(names)
+            starts = self._starts(names, listener.on_assigned(names))
             self._assigned.update(names)
-            consumer.incremental_assign([ck.TopicPartition(*name, starts.get(name, ck.OFFSET_STORED)) for name in names])
+            consumer.incremental_assign([ck.TopicPartition(*name, starts[name]) for name in names])
             log.info("partitions assigned", partitions=_readable(names))
 
         return on_assign
+
+    def _ask_committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None] | None:
+        """Return the committed offsets, None while a transaction is open that may move one of them."""
+        try:
+            answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=TIMEOUT_S)
+            return {_partition(a): a.offset if a.offset >= 0 else None for a in map(_checked, answers)}
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
+                return None
+            raise
+
+    def _starts(self, partitions: Sequence[TopicPartition], told: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Return where to begin each partition: where the listener says, else where the group stands.
+
+        librdkafka is not left to find that out (OFFSET_STORED): when the assignment changes while it waits for an open
+        transaction over a partition, it takes that for one without an offset and reads it from the beginning. Seen with
+        librdkafka 2.16.0 after a broker was killed; `rd_kafka_assignment_apply_offsets` is where it happens.
+        """
+        try:
+            committed = self.committed([p for p in partitions if p not in told])
+        except RetryableError as error:
+            raise FatalError(f"newly assigned partitions cannot be begun: {error}") from error
+        return {**{p: ck.OFFSET_BEGINNING if offset is None else offset for p, offset in committed.items()}, **told}
 
     def _taking_away(
         self, tell: Callable[[Sequence[TopicPartition]], None]
