@@ -11,7 +11,7 @@ ARGS ?=
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test lint format model up down status clean
+.PHONY: help setup demo test chaos fuzz audit lint format model up down status clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ $(MODEL): $(ADAPTER) | setup
 
 test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton too
 	@pytest $(ARGS)
+
+chaos: setup ## break everything for 20 minutes, and count what was lost or doubled
+	@tidings chaos --seed 1 --minutes 20 --model-poison $(ARGS)
+
+fuzz: setup ## a million mutated messages through the worker, and every parser under atheris
+	@python -m tests.fuzz $(ARGS)
+
+audit: setup ## look the pinned dependencies up among known vulnerabilities
+	@python -m tests.security.audit $(ARGS)
 
 lint: setup ## ruff, mypy, hadolint, the compose files against their schema
 	ruff check .

@@ -11,6 +11,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 
 from deploy.local.errors import LocalStackError
+from tests.chaos.arrival import Arrival, arrival
 from tests.chaos.observe import Onlooker, Subscriber, TopicNames, read_all, read_streams, relay_positions
 from tests.chaos.outcome import Outcome
 from tests.chaos.plan import Plan, Planned
@@ -131,9 +132,19 @@ class Passage:
             stream_end=read_streams(self._stage.redis.url, names, PARTITIONS),
         )
 
+    def arrived(self) -> Arrival:
+        """What the input topics hold of the plan.
+
+        Raises:
+            ValueError: they hold something else.
+        """
+        names, bootstrap = self.names, self._stage.cluster.bootstrap
+        inputs = [record for topic in names.inputs.values() for record in read_all(bootstrap, topic, lambda body: body)]
+        return arrival(self._plan, inputs)
+
     def _drained(self, count: int, patience_s: float, tick: Callable[[], None]) -> bool:
         moved_at, moved = time.monotonic(), (0, 0)
-        while not (self.producer.done and self.predicted >= count):
+        while not (self.producer.done and self.predicted >= count and self.producer.hold.oldest_ms() is None):
             tick()
             self.check()
             now = (self.producer.acknowledged, self.predicted)

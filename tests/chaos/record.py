@@ -63,6 +63,8 @@ class RunRecord:
         stuck: what did not come to its end, one line each.
         processor_share: of all cores, what was busy while faults went on, 0 to 1.
         planted: the bug that was planted into the workers, if any.
+        input_doubled: messages that the input topics hold more than once, which is the sender's doing and no fault.
+        input_missing: messages that they do not hold at all, likewise.
     """
 
     seed: int
@@ -78,3 +80,5 @@ class RunRecord:
     stuck: Sequence[str] = ()
     processor_share: float = 0.0
     planted: str = ""
+    input_doubled: Sequence[str] = ()
+    input_missing: Sequence[str] = ()

@@ -58,6 +58,8 @@ def figures(run: RunRecord) -> dict[str, Any]:
         "planted": run.planted,
         "faults_total": sum(fault.injected for fault in run.faults),
         **asdict(run.verdict.counts),
+        "input_doubled": list(run.input_doubled),
+        "input_missing": list(run.input_missing),
         "orphans": len(run.orphans),
         "rss_growth_ratio": max(rss.values(), default=None),
         "open_files_growth_ratio": max(files.values(), default=None),

@@ -147,12 +147,15 @@ def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> Ru
         heal(world)
         patience_s = PLANTED_PATIENCE_S if options.planted else PATIENCE_S
         _finish(passage, evidence, patience_s, _telling(passage, show, injector))
-        outcome = passage.outcome()
+        outcome, arrived = passage.outcome(), passage.arrived()
+    reference = trial.reference if arrived.as_planned else in_peace(stage, arrived.plan, show)
     show.phase("comparing")
     return RunRecord(
         seed=options.seed,
         minutes=options.minutes,
-        verdict=compare(trial.plan, trial.reference, outcome),
+        verdict=compare(arrived.plan, reference, outcome),
+        input_doubled=arrived.doubled,
+        input_missing=arrived.missing,
         faults=sorted(injector.done, key=lambda fault: fault.start_s),
         samples=evidence.samples,
         progress=evidence.progress,

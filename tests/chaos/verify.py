@@ -100,13 +100,18 @@ def _of(plan: Plan, expects: str) -> dict[str, Planned]:
     return {planned.id: planned for planned in (*plan.messages, *plan.closing) if planned.expects == expects}
 
 
+def _times(plan: Plan) -> Counter[str]:
+    """How often each message was sent: once, unless the plan is one as it arrived (`arrival`)."""
+    return Counter(planned.id for planned in (*plan.messages, *plan.closing))
+
+
 def _predictions(plan: Plan, reference: Sequence[Record], faulty: Sequence[Record]) -> Iterator[Finding]:
     expected, known = _of(plan, "prediction"), {_text(record.key): record for record in reference}
-    found = Counter(_text(record.key) for record in faulty)
-    yield from (Finding("lost", name) for name in expected if name not in found)
+    found, times = Counter(_text(record.key) for record in faulty), _times(plan)
+    yield from (Finding("lost", name) for name in expected for _ in range(times[name] - found[name]))
     for name, count in found.items():
         if name in expected:
-            yield from [Finding("duplicates", f"{name} has {count} predictions")] * (count - 1)
+            yield from [Finding("duplicates", f"{name} has {count} predictions")] * (count - times[name])
         else:
             yield Finding("predictions_differing", f"{name}: nobody asked for this prediction")
     for record in faulty:
@@ -136,17 +141,18 @@ def _said(record: Record) -> dict[str, Any]:
 
 
 def _dead_letters(plan: Plan, reference: Sequence[Record], faulty: Sequence[Record]) -> Iterator[Finding]:
-    expected = _of(plan, "dead_letter")
+    expected, times = _of(plan, "dead_letter"), _times(plan)
     reasons = {_plan_id(record): _reason(record) for record in reference}
     found: dict[str, list[Record]] = defaultdict(list)
     for record in faulty:
         found[_plan_id(record)].append(record)
-    yield from (Finding("dead_letters_wrong", f"{name} is lost") for name in expected if name not in found)
+    missing = [name for name in expected for _ in range(times[name] - len(found.get(name, ())))]
+    yield from (Finding("dead_letters_wrong", f"{name} is lost") for name in missing)
     for name, records in found.items():
         if name not in expected:
             yield from [Finding("dead_letters_wrong", f"{name} was no bad input: {records[0].value!r:.200}")] * len(records)
             continue
-        yield from [Finding("dead_letters_wrong", f"{name} is there {len(records)} times")] * (len(records) - 1)
+        yield from [Finding("dead_letters_wrong", f"{name} is there {len(records)} times")] * (len(records) - times[name])
         wrong = (_letter_difference(expected[name], record, reasons.get(name)) for record in records)
         yield from (Finding("dead_letters_wrong", f"{name}: {difference}") for difference in wrong if difference)
 

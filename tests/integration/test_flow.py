@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,28 @@ def test_restart_loses_and_doubles_nothing(flow: Flow, leave: str) -> None:
     assert [event.state for event in events] == ["firing", "resolved"] * 3
     assert len({event.id for event in events}) == 6
     assert flow.stream_alerts() == events
+
+
+def test_at_least_once_loses_nothing(flow: Flow) -> None:
+    """Without transactions a killed worker is followed by one that may do some of it again, and leaves none of it out."""
+    flow = replace(flow, env={**flow.env, "TIDINGS_DELIVERY": "at_least_once"})
+    messages = films(([GOOD] * 30 + [BAD] * 40 + [GOOD] * 90) * 3, START_MS, every_ms=2_000)
+    with flow.worker() as first:
+        flow.send_messages("news", messages)
+        flow.records(flow.settings.kafka.topics.predictions, 40)
+        first.kill()
+
+    def predicted() -> set[str]:
+        records = flow.records(flow.settings.kafka.topics.predictions, len(messages))
+        return {json.loads(record.value or b"")["id"] for record in records}
+
+    with flow.worker() as second:
+        second.until(lambda: len(predicted()) == len(messages) and len({event.id for event in flow.alerts(6)}) == 6)
+        assert second.terminate() == 0
+    assert predicted() == {message["id"] for message in messages}
+    events = {event.id: event for event in flow.alerts(6)}
+    assert [event.state for event in events.values()] == ["firing", "resolved"] * 3
+    assert flow.stream_alerts() == list(events.values())
 
 
 def test_a_killed_broker_loses_and_doubles_nothing(flow: Flow, stack: LocalStack) -> None:

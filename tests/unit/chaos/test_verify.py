@@ -171,6 +171,22 @@ def test_what_may_differ_is_green(tamper: Tamper) -> None:
     assert counts_of(tamper) == {}
 
 
+def test_what_was_sent_twice_is_due_twice() -> None:
+    """Of a plan that arrived with doubles the same doubles are due: one fewer is lost, one more is a duplicate."""
+    twice = replace(PLAN, messages=(*PLAN.messages, PLAN.messages[0], PLAN.messages[2]))
+    good = replace(
+        GOOD,
+        predictions=[*GOOD.predictions, prediction("m1", offset=9, duplicate_of="m1")],
+        dead_letters=[*GOOD.dead_letters, letter("9", PLAN.messages[2])],
+    )
+    assert compare(twice, good, good).green
+    assert compare(twice, good, GOOD).counts == Counts(messages=7, lost=1, dead_letters_wrong=1)
+    more = replace(
+        good, predictions=[*good.predictions, prediction("m1")], dead_letters=[*good.dead_letters, good.dead_letters[0]]
+    )
+    assert compare(twice, good, more).counts == Counts(messages=7, duplicates=1, dead_letters_wrong=1)
+
+
 @pytest.mark.parametrize(
     ("tamper", "count"),
     [
