@@ -49,6 +49,8 @@ def page(report: Mapping[str, Any], run: RunRecord, picture: Path) -> str:
             _counts(report),
             f'<img alt="timeline" src="data:image/png;base64,{image}">',
             *(_list(name, lines) for name, lines in report["details"].items()),
+            _list("Twice in the input, by the sender's doing, and answered twice", report["input_doubled"]),
+            _list("Not in the input, by the sender's doing", report["input_missing"]),
             _facts(report),
             "<h2>Faults</h2>",
             _faults(run.faults),
