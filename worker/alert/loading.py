@@ -40,6 +40,8 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Pauses between tries of a store that does not answer grow to this."""
     check_store_s: float = 5.0
     """How often to see that the store still stands where we left it."""
+    restored_events: int = 10_000
+    """Of a lost stream, so many events from before the replay are put back; as many as the store keeps."""
     wall_clock: Callable[[], float] = time.time
     """Seconds since the epoch; asked only for where in Kafka to begin a rebuild, never for a decision."""
 
@@ -106,7 +108,8 @@ class Loader:
         # Once for the watermark, which lies that far back, and once for signals that may be that much out of order.
         reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
-        effects = Effects(start, NEVER_MS, {}, {}, known.before(start), 0)
+        restored = known.before(start)[-self._options.restored_events :]
+        effects = Effects(start, NEVER_MS, {}, {}, restored, 0)
         try:
             self._store.commit(alert_commit(partition, None, effects))
         except FencedError as error:

@@ -334,6 +334,20 @@ def test_an_alert_older_than_the_replay_keeps_its_id() -> None:
     assert role.counts.signals < 5 + 1_795 + 60 + 200, "the replay was short"
 
 
+@pytest.mark.parametrize(("restored_events", "states"), [(10, ["firing", "resolved"]), (1, ["resolved"])])
+def test_the_stream_is_restored_as_far_as_it_is_kept(restored_events: int, states: list[str]) -> None:
+    """Events from long before the replay are put back too, but no more of them than the store would keep."""
+    bench = Bench()
+    role = bench.role(restored_events=restored_events)
+    bench.send(*FIRING, *RECOVERY, *[at(second, "positive") for second in range(40, 3_600, 2)])
+    role.run_until_idle()
+    bench.store.forget(P0)
+    bench.send(at(3_601, "positive"))
+    role.run_until_idle()
+    assert [stored.event.state for stored in bench.store.events(P0, 0, 10).events] == states
+    assert bench.states() == [("entity:acme", "firing"), ("entity:acme", "resolved")]
+
+
 def test_an_event_that_only_the_lost_primary_had_is_relayed() -> None:
     """Failover to a replica that lacks what was acknowledged, before the relay came: it is decided again and sent, once."""
     bench = Bench()
