@@ -50,7 +50,7 @@ def alert_findings(reference: Outcome, faulty: Outcome) -> Iterator[Finding]:
     for way, everything in ways.items():
         yield from (Finding("alerts_differing", f"{way}: {line}") for line in everything if isinstance(line, str))
         heard = _readable(everything)
-        yield from _lost(way, known, heard)
+        yield from _lost(way, known, heard if way == "topic" else _readable(at_the_end(faulty)))
         yield from _differing(way, known, heard)
         yield from (Finding("alerts_out_of_order", f"{way}: {line}") for line in disorder(heard))
         yield from _doubled(way, heard)
@@ -68,6 +68,11 @@ def on_streams(outcome: Outcome) -> list[Heard | str]:
     """Return the entries that were ever seen on the streams, each once, in the order of their ids."""
     entries = {*outcome.stream_seen, *(entry for stream in outcome.stream_end.values() for entry in stream)}
     return [_hear(entry.stream, entry.place, entry.event) for entry in sorted(entries, key=_place)]
+
+
+def at_the_end(outcome: Outcome) -> list[Heard | str]:
+    """Return the entries that the streams hold in the end: what Redis lost on the way must have come back."""
+    return [_hear(entry.stream, entry.place, entry.event) for stream in outcome.stream_end.values() for entry in stream]
 
 
 def _place(entry: StreamEntry) -> tuple[str, tuple[int, int], bytes]:

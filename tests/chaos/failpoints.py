@@ -120,7 +120,7 @@ def wrap_store(points: Failpoints, store: Any) -> None:
 
     def faulty_events(self: Any, *args: Any) -> Any:
         found = events(self, *args)
-        if found:
+        if found.events:
             points.reach("relay.after_read")
         return found
 

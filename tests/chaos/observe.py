@@ -138,6 +138,29 @@ def read_all(bootstrap: str, topic: str, neutral: Callable[[bytes], bytes]) -> l
     return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
+def read_from(bootstrap: str, topic: str, partition: int, offset: int) -> list[Record]:
+    """Read a partition from an offset on to its present end.
+
+    Raises:
+        KafkaException: it could not be read to its end.
+    """
+    consumer = ck.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "onlooker", "enable.partition.eof": True, "log_level": 0}
+    )
+    found: list[Record] = []
+    with contextlib.closing(consumer):
+        consumer.assign([ck.TopicPartition(topic, partition, offset)])
+        while (message := consumer.poll(10.0)) is not None:
+            error = message.error()
+            if error is None:
+                found.append(_record(message, lambda body: body))
+            elif error.code() == ck.KafkaError._PARTITION_EOF:
+                return found
+            elif not error.retriable():
+                raise KafkaException(error)
+    raise KafkaException(ck.KafkaError(ck.KafkaError._TIMED_OUT))
+
+
 def _record(message: ck.Message, neutral: Callable[[bytes], bytes]) -> Record:
     headers = tuple((name, neutral(value) if value is not None else None) for name, value in _headers(message))
     key, value = message.key(), message.value()

@@ -5,7 +5,6 @@ They replace parts of the worker at run time, inside the process that `worker_ma
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -102,4 +101,3 @@ def producer_with(bug: str, role: str, base: type[ck.Producer]) -> type[ck.Produ
 def unfence_store(adapter: Any) -> None:
     """Have the Redis adapter (the module) run the script without its fence."""
     adapter._COMMIT = without_fence(adapter._COMMIT)
-    adapter._COMMIT_SHA = hashlib.sha1(adapter._COMMIT.encode(), usedforsecurity=False).hexdigest()

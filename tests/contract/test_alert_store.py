@@ -394,7 +394,7 @@ def test_wrong_password_is_fatal_and_not_told(tmp_path_factory: pytest.TempPathF
     with running_redis(tmp_path_factory.mktemp("locked")) as port, Redis(port=port) as direct:
         direct.config_set("requirepass", "right")
         with closing(RedisAlertStore.connect(f"redis://:wrong-secret@127.0.0.1:{port}")) as store:
-            with pytest.raises(FatalError, match="check the user, its password") as caught:
+            with pytest.raises(FatalError, match=r"look at redis\.username and redis\.password") as caught:
                 store.load(P3)
             assert "secret" not in str(caught.value)
         direct.execute_command("AUTH", "right")

@@ -47,9 +47,15 @@ def as_dict(plan: Plan, result: Result, parsed: list[Parsed], stack: dict[str, s
 FAULTS = ("crashes", "stalls", "unaccounted", "doubled", "altered", "strangers", "wrongly_refused")
 
 
-def faults(report: dict[str, Any]) -> dict[str, int]:
-    """Return the counts that must be 0 and are not."""
-    return {name: report[name] for name in FAULTS if report[name] != 0}
+MAX_GROWTH = 1.5
+"""Memory late in the run over early; more is a leak."""
+
+
+def faults(report: dict[str, Any]) -> dict[str, float]:
+    """Return the counts that must be 0 and are not, and the memory's growth where it is too much."""
+    wrong: dict[str, float] = {name: report[name] for name in FAULTS if report[name] != 0}
+    growth = report["rss_growth_ratio"]
+    return wrong | ({"rss_growth_ratio": growth} if growth is not None and growth > MAX_GROWTH else {})
 
 
 def as_text(report: dict[str, Any]) -> str:

@@ -244,12 +244,15 @@ def _credentials(identity: RedisIdentity) -> dict[str, Any]:
 
 
 def _connection(options: RedisStoreOptions) -> dict[str, Any]:
-    """Every wait has an end, and a try whose reply was lost is safe to repeat (see `RedisAlertStore.commit`)."""
+    """Every wait has an end, and a try whose reply was lost is safe to repeat (see `RedisAlertStore.commit`).
+
+    Once, for a connection that broke while idle: the role has a patience of its own, in which it goes on polling.
+    """
     return {
         "socket_timeout": options.timeout_s,
         "socket_connect_timeout": options.timeout_s,
         "socket_keepalive": True,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 1),
         "client_name": "tidings-alert",
         "protocol": 2,
     }
@@ -273,6 +276,8 @@ def _translated(peer: "_Peer | None" = None) -> Iterator[None]:
         doubt = " (or does not speak TLS, as redis.url says)" if peer and peer.tls and _is_late(error) else ""
         raise RetryableError(f"Redis does not answer{doubt}: {error}") from error
     except redis_errors.RedisError as error:
+        if re.match("MISCONF|NOREPLICAS|BUSY|OOM|MASTERDOWN|LOADING|READONLY|CLUSTERDOWN|TRYAGAIN", str(error)):
+            raise RetryableError(f"Redis does not serve now: {error}") from error
         needed = f"; {_remedy('permission')}" if re.search("NOPERM|ACL|user executing the script", str(error)) else ""
         raise FatalError(f"Redis answers with an error: {error}{needed}") from error
 

@@ -76,6 +76,15 @@ class Loader:
         self._rules = rules
         self._options = options
 
+    def whole(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Return those of which the store has lost nothing, so that to load them takes no time.
+
+        Raises:
+            RetryableError: the store or Kafka did not answer.
+        """
+        positions = self._source.committed(partitions)
+        return [p for p in partitions if not _Standing(positions[p], self._store.load(p)).is_behind]
+
     def load(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Loaded]:
         """Load them all.
 

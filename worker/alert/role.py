@@ -110,11 +110,12 @@ class AlertRole:
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Load where the partitions stand and answer with where to read on; see `RebalanceListener`.
 
-        Where the store does not answer, they wait, paused, for `step` to load them: the group shall not wait for us.
+        Where the store does not answer, or has lost some of it, they wait for `step` to load them: the group shall not wait for
+        us. What is read of them before that is dropped, and read again.
         """
         self._waiting.update(partitions)
         try:
-            starts = self._load(partitions)
+            starts = self._load(self._loader.whole(partitions))
         except RetryableError as error:
             log.warning("partitions cannot be loaded yet", partitions=_names(partitions), error=str(error))
             return {}
@@ -167,17 +168,14 @@ class AlertRole:
         if now_s - self._checked_at_s < self._options.check_store_s:
             return
         self._checked_at_s = now_s
-        for partition, memory in list(self._memory.items()):
-            if memory.next_offset is not None and not self._stands_at(partition, memory.next_offset):
-                log.warning("the store does not stand where we left it", partition=name_of(partition), left=memory.next_offset)
-                self._reload(partition)
-
-    def _stands_at(self, partition: TopicPartition, next_offset: int) -> bool:
         try:
-            return self._store.events(partition, next_offset, 1).next_offset == next_offset
-        except RetryableError as error:
+            for partition, memory in list(self._memory.items()):
+                left = memory.next_offset
+                if left is not None and self._store.events(partition, left, 1).next_offset != left:
+                    log.warning("the store does not stand where we left it", partition=name_of(partition), left=left)
+                    self._reload(partition)
+        except RetryableError as error:  # one call is enough to know: each may take the store's whole timeout
             log.warning("the alert store could not be looked at", error=str(error))
-            return True
 
     def _load_waiting(self, now_s: float) -> None:
         """Load the partitions that wait, and read on from where the store stands."""

@@ -41,7 +41,8 @@ def stall_limit_s(settings: Settings) -> float:
 
     Within one round a transaction may be committed twice, once in a rebalance, each given up 15 s after the transaction's own
     timeout (`adapters/kafka/bounded.py`). Then either the committed offsets are asked for, six times 30 s at most, or five
-    times the offsets and, with four tries of each call, Redis. The poll interval comes on top, as slack: a member that does
+    times the offsets and Redis, where each call is tried twice, and each try may have to connect, twice. The poll interval
+    comes on top, as slack: a member that does
     not poll for that long has left the group. A neighbour that hangs ends in an error before this limit, so that what passes it
     is a loop that is stuck for good.
     """

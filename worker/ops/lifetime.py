@@ -22,7 +22,7 @@ from typing import NamedTuple, NoReturn, Protocol
 
 import structlog
 
-from worker.errors import StoppedError, UnfinishedError
+from worker.errors import FatalError, StoppedError, UnfinishedError
 from worker.ops.health import Health
 
 log = structlog.get_logger(__name__)
@@ -109,16 +109,19 @@ class Lifetime:
         self._health.follow(name, thread)
 
     def _live(self, name: str, build: Build) -> None:
-        error: Exception | None = None
+        error: Exception | None = FatalError(f"the role {name} ended without a word")
         try:
             with ExitStack() as stack:
                 self._work(name, build(stack, self._stop))
+            error = None
         except StoppedError as stopped:
+            error = None
             if name in self._running:
                 self._unfinished.append(f"{name}: {stopped}")
         except Exception as other:  # noqa: BLE001 - the top of the loop: one role's end must end the process, whatever it was
             error = other
-        self._events.put(_Ended(name, error))
+        finally:  # a panic in a Rust extension is no Exception
+            self._events.put(_Ended(name, error))
 
     def _work(self, name: str, role: Role) -> None:
         self._running[name] = role

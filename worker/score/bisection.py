@@ -1,12 +1,13 @@
 """Find the one text that the model cannot take, among those of a batch that failed. Pure.
 
-A batch is judged only after it failed *and the model then answered a canary*: the fault is the batch's, as far as one can tell.
-A batch of several texts is cut in halves, each of which is tried by itself. A text that stands alone gets a strike, and is
-refused when it has so many. Since each strike needs a failure and then a success, a model that fails one request in five at
-random costs a good text with a chance of (1/5 · 4/5)^8, 4 in ten million; one that fails them all costs none.
+A batch is judged only after it failed *and the model then answered three canaries or more in a row*: the fault is the
+batch's, as far as one can tell. A batch of several texts is cut in halves, each of which is tried by itself. A text that
+stands alone gets a strike, and is refused when it has so many. Since each strike needs a failure and then successes, a model
+that fails one request in five at random costs a good text with a chance below (1/5 · (4/5)^3)^8, 1 in ten million; one that
+fails them all costs none, and one broken server among several is found out by the canary that comes to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -49,6 +50,14 @@ class Accused(msgspec.Struct, Generic[T], frozen=True):
 
     trial: Trial[T]
     fault: Fault
+
+
+def proofs_needed(accused: Sequence[Accused[T]]) -> int:
+    """Return how many canaries in a row must be answered before these are judged: 3 to 5, changing from strike to strike.
+
+    Requests go round the servers in turn, so with a fixed number a text would come to the same one every time.
+    """
+    return 3 + max((entry.trial.strikes for entry in accused), default=0) % 3
 
 
 def judge(accused: Accused[T], max_strikes: int, now_s: float, jitter: float) -> "tuple[Trial[T], ...] | Refusal[T]":

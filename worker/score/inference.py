@@ -16,7 +16,7 @@ from worker.errors import ContractError, ModelError, RetryableError
 from worker.messages import LABELS
 from worker.ports import Model
 from worker.score.batching import Batch, Batcher, Tokenised, pad
-from worker.score.bisection import Accused, Refusal, Trial, judge
+from worker.score.bisection import Accused, Refusal, Trial, judge, proofs_needed
 from worker.score.breaker import Breaker, BreakerLimits, Fault
 
 log = structlog.get_logger(__name__)
@@ -49,8 +49,9 @@ class Inference(Generic[T]):
     """Sends batches to the model and hands back the answers, on the caller's thread.
 
     1. A batch whose failure speaks against the model is sent again, after a pause; enough of them in a row open the breaker.
-    2. A batch whose failure may be its own is set aside until the canary has been answered, and then bisected (`bisection`).
-       If the canary fails too, it was the model: the breaker opens and the batch is as good as new.
+    2. A batch whose failure may be its own is set aside until the canary has been answered, several times in a row, for there
+       may be several servers and one of them broken; and then bisected (`bisection`). If a canary fails too, it was the model:
+       the breaker opens and the batch is as good as new.
     3. While the breaker is open nothing is sent but, now and then, the canary.
 
     So no text is refused while the model does not answer; nothing else is ever dropped but by `clear` and `keep`.
@@ -68,6 +69,7 @@ class Inference(Generic[T]):
         self._refused: list[Refusal[T]] = []
         self._in_flight = 0
         self._canary_is_out = False
+        self._proofs = 0
         self._epoch = 0
         self.breaker = Breaker(since_s=monotonic())
         """Where the breaker stands; may be read from any thread."""
@@ -123,9 +125,10 @@ class Inference(Generic[T]):
     def _send_canary_if_due(self, now_s: float) -> None:
         if self.breaker.may_probe(now_s):
             self._turn(self.breaker.probing(now_s))
-        elif self.breaker.phase != "closed" or not self._accused:
+        elif self.breaker.phase != "closed" or not (self._accused or self._on_trial):
             return
-        self._on_trial, self._accused = self._accused, []
+        if not self._on_trial:
+            self._on_trial, self._accused, self._proofs = self._accused, [], 0
         bucket = max((len(self._limits.canary), *(accused.trial.batch.bucket for accused in self._on_trial)))
         self._canary_is_out = True
         self._send(Batch(bucket, (Tokenised(self._limits.canary, 0, None),)), None)
@@ -183,6 +186,9 @@ class Inference(Generic[T]):
             self._trip(outcome)
             return
         self._turn(self.breaker.proved(self._monotonic()))
+        self._proofs += 1
+        if self._proofs < proofs_needed(self._on_trial):
+            return
         on_trial, self._on_trial = self._on_trial, []
         for accused in on_trial:
             self._judge(accused)

@@ -66,6 +66,10 @@ class Progress:
             self._finished -= len(done)
         return records, offsets
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.drop(list(self._partitions))
+
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget these partitions."""
         for partition in partitions:

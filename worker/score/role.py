@@ -323,7 +323,7 @@ class ScoreRole:
 
     def _start_over(self) -> None:
         """Drop everything in hand; the next step rewinds. Safe within a rebalance, for it waits for nobody."""
-        self._progress.drop(self._assigned)
+        self._progress.clear()
         self._inference.clear()
         self._rewinding = _Rewinding(self._monotonic(), self._monotonic())
 
@@ -356,10 +356,16 @@ class ScoreRole:
         deadline = self._monotonic() + self._options.drain_timeout_s
         self._ports.source.pause(sorted(self._assigned))
         while not (self.idle or self._hastened) and self._monotonic() < deadline:
-            self._ports.source.poll(1, 0)
+            self._keep_membership()
             self._infer()
             self._publish_if_due()
         log.info("score role drained", left=len(self._progress), **msgspec.to_builtins(self.counts))
+
+    def _keep_membership(self) -> None:
+        try:
+            self._ports.source.poll(1, 0)
+        except RetryableError as error:
+            log.warning("polling failed", error=str(error))
 
     def _report(self) -> None:
         """Log the counts now and then, while there is something to count."""

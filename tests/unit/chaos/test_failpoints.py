@@ -9,6 +9,8 @@ import pytest
 
 from tests.chaos import failpoints
 from tests.chaos.failpoints import Failpoints
+from tests.unit.worker.alert.builders import event
+from worker.ports import StoredEvent, StreamPart
 
 
 def arm(folder: Path, point: str, nth: int = 1, action: str = "kill") -> None:
@@ -91,9 +93,9 @@ class Store:
         """Take note."""
         self.passed.names.append("commit")
 
-    def events(self, *_: Any) -> list[int]:
+    def events(self, *_: Any) -> StreamPart:
         """Return one."""
-        return [1]
+        return StreamPart([StoredEvent(0, 0, event())], 1)
 
     def trim(self, *_: Any) -> None:
         """Take note."""

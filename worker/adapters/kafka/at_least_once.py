@@ -6,7 +6,7 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.config import client_config, configuring
-from worker.adapters.kafka.refusals import Refusals
+from worker.adapters.kafka.refusals import Refusals, grant
 from worker.adapters.kafka.source import Membership
 from worker.errors import AbortedError, FatalError, RetryableError
 from worker.messages import OutRecord, TopicPartition
@@ -36,6 +36,7 @@ class AtLeastOnceSink:
         with configuring():
             self._producer = ck.Producer(config)
         self._failed: KafkaError | None = None
+        self._failed_topic: str | None = None
 
     def commit(self, records: Sequence[OutRecord], offsets: Mapping[TopicPartition, int], group: object) -> None:
         """Produce, and then commit.
@@ -49,7 +50,7 @@ class AtLeastOnceSink:
         """
         if not isinstance(group, Membership):
             raise FatalError("offsets cannot be committed: the group is not one of this adapter's sources")
-        self._failed = None
+        self._failed = self._failed_topic = None
         try:
             for record in records:
                 self._produce(record)
@@ -87,7 +88,10 @@ class AtLeastOnceSink:
             return
         if self._failed.fatal():
             raise FatalError(f"the Kafka producer cannot go on: {self._failed.str()}")
+        if needed := grant(self._failed, topic=self._failed_topic, doing="Write"):
+            raise FatalError(f"a record could not be delivered: {self._failed.str()}; {needed}")
         raise AbortedError(f"a record could not be delivered: {self._failed.str()}")
 
-    def _delivered(self, error: KafkaError | None, _message: object) -> None:
-        self._failed = self._failed or error
+    def _delivered(self, error: KafkaError | None, message: "ck.Message | None") -> None:
+        if error is not None and self._failed is None:
+            self._failed, self._failed_topic = error, message.topic() if message else None

@@ -1,13 +1,17 @@
 """Looking back in Kafka without a group, for what a rebuild of alert state needs."""
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from typing import Any
 
 import confluent_kafka as ck
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, translated
+from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, consumer_config, translated
 from worker.adapters.kafka.refusals import Refusals
 from worker.adapters.kafka.source import to_record
 from worker.codec import decode_alert_record
@@ -18,6 +22,9 @@ from worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
+_SLACK_S = 15.0
+"""How much later than its timeout the broker may abort a transaction whose producer is gone."""
+_LOOK_AGAIN_S = 0.5
 
 
 class KafkaHistory:
@@ -50,18 +57,47 @@ class KafkaHistory:
             if known.error is not None:
                 raise KafkaException(known.error)
             partitions = sorted(known.partitions)
-        for number in partitions:
-            yield from self._read(TopicPartition(topic, number), None)
+        everything = [TopicPartition(topic, number) for number in partitions]
+        ends = self._ends(everything)
+        for partition in everything:
+            yield from self._read(partition, range(ends[partition]), whole=True)
 
-    def _read(self, partition: TopicPartition, offsets: range | None) -> Iterator[Record]:
-        """Yield the committed records at these offsets, or all there are now."""
+    def _ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offsets behind the last record, of a transaction still open too."""
+        with configuring():
+            admin = AdminClient(client_config(self._settings))
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked: dict[Any, Any] = {ck.TopicPartition(*partition): latest for partition in partitions}
+        with translated("looking at the ends of the alerts"):
+            answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=TIMEOUT_S)
+            return {TopicPartition(at.topic, at.partition): int(told.result(TIMEOUT_S).offset) for at, told in answers.items()}
+
+    def _read(self, partition: TopicPartition, offsets: range, *, whole: bool = False) -> Iterator[Record]:
+        """Yield the committed records at these offsets. Where `whole`, open transactions are waited for, else left out."""
         name = f"{partition.topic}-{partition.partition}"
         with translated(f"reading {name} again"), _Consumer(self._settings) as consumer:
-            low, high = consumer.get_watermark_offsets(ck.TopicPartition(*partition), timeout=TIMEOUT_S)
-            first, end = (low, high) if offsets is None else (max(low, offsets.start), min(high, offsets.stop))
+            low, high = self._stable_bounds(consumer, partition, offsets.stop if whole else 0)
+            first, end = max(low, offsets.start), min(high, offsets.stop)
             if first < end:
                 consumer.assign([ck.TopicPartition(*partition, first)])
                 yield from takewhile(lambda record: record.offset < end, _records(consumer))
+
+    def _stable_bounds(self, consumer: ck.Consumer, partition: TopicPartition, wanted: int) -> tuple[int, int]:
+        """Return the first offset and the end of what is committed, when that has come as far as `wanted`.
+
+        What lies behind another worker's open transaction is committed, but cannot be read yet: to do without it would be to
+        forget alerts.
+        """
+        deadline = time.monotonic() + self._settings.transaction_timeout_s + _SLACK_S
+        while True:
+            low, high = consumer.get_watermark_offsets(ck.TopicPartition(*partition), timeout=TIMEOUT_S)
+            if high >= wanted:
+                return low, high
+            if time.monotonic() > deadline:
+                raise RetryableError(
+                    f"{partition.topic}-{partition.partition} cannot be read whole: a transaction is open there"
+                )
+            time.sleep(_LOOK_AGAIN_S)
 
 
 class _Consumer:

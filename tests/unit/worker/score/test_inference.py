@@ -198,7 +198,22 @@ def test_a_lonely_poison_text_is_refused_too() -> None:
     assert [(refusal.text.item, refusal.fault.reason, refusal.fault.detail) for refusal in refused] == [
         (7, "refused", "cannot take it")
     ]
-    assert bench.model.shapes == [(1, 8)] * 8
+    canaries = 3 + 4 + 5 + 3
+    assert bench.model.shapes == [(1, 8)] * (4 + canaries)
+
+
+@pytest.mark.parametrize("servers", [2, 3, 4, 5, 6])
+def test_one_broken_server_among_several_costs_no_text(servers: int) -> None:
+    """Requests go round: with nothing else to do, text and canary could each come to the same server every time.
+
+    Of two servers the text comes to the broken one for as long as there is nothing else to send; it waits, and is not refused.
+    """
+    bench = Bench(1, lambda call, _batch: ModelError("refused", "broken") if call % servers == 0 else None)
+    bench.add(7)
+    assert bench.worked_off(600.0) == ([7] if servers > 2 else [], [])
+    if servers == 2:
+        bench.add(8)
+        assert sorted(bench.worked_off(600.0)[0]) == [7, 8]
 
 
 @pytest.mark.parametrize("weather", ["refused", "unavailable", "no_answer", "not_loaded"])
