@@ -844,6 +844,10 @@ def test_a_consumer_tells_where_it_stands(real: RealBroker) -> None:
     assert source.statistics.brokers_up > 0
     assert source.statistics.in_group
     assert source.statistics.rebalances >= 1
+    assert source.statistics.expired == 0
+    real.expire(mine.topic, 2)
+    member.source.seek({mine: 0})
+    until(lambda: source.statistics is not None and source.statistics.expired == 2, member)
 
 
 def test_a_plain_reader_sees_what_is_committed(real: RealBroker) -> None:
