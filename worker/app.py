@@ -188,6 +188,7 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         cached_keys=alert.cached_keys,
         max_records=alert.max_poll_records,
         restored_events=settings.redis.stream_max_events,
+        relays_at_once=settings.delivery == "exactly_once",
     )
     relay = Relay(sink, store, RelayOptions(topic=kafka.topics.alerts))
     return AlertRole(AlertPorts(source, store, ObservedHistory(KafkaHistory(kafka), start.watch)), relay, rules, options)

@@ -5,7 +5,7 @@ The offset lives with the effects, in the store; the consumer group's committed 
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -182,6 +182,7 @@ class AlertRole:
         if not self._waiting or now_s < self._load_after_s:
             return
         partitions = sorted(self._waiting)
+        self._drop(partitions)  # they are read anew
         try:
             self._source.pause(partitions)
             starts = self._load(partitions)
@@ -283,8 +284,12 @@ class AlertRole:
         self._waiting -= gone
         for partition in gone:
             self._memory.pop(partition, None)
-        self._backlog = [record for record in self._backlog if record.topic_partition not in gone]
+        self._drop(gone)
         self._relay.forget(list(gone))
+
+    def _drop(self, partitions: Container[TopicPartition]) -> None:
+        """Drop what was polled of these and not yet taken up."""
+        self._backlog = [record for record in self._backlog if record.topic_partition not in partitions]
 
 
 def _by_partition(records: Iterable[Record]) -> dict[TopicPartition, list[Record]]:
