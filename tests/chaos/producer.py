@@ -97,6 +97,8 @@ class PlanProducer:
         self.hold = HoldBack(most_ms, onlooker.accounted)
         self._floors: defaultdict[tuple[str, int], int] = defaultdict(int)
         """Where, in each partition, to look from for a message that was not acknowledged."""
+        self.ends: defaultdict[tuple[str, int], int] = defaultdict(int)
+        """The offset after the last message that is known to be in each partition."""
         self._stop = threading.Event()
         self.sent = 0
         self.acknowledged = 0
@@ -170,6 +172,7 @@ class PlanProducer:
                 placed |= self._look_up([one for one in left if one.number not in placed])
             for number, place in placed.items():
                 self.hold.placed(number, place)
+                self.ends[place[:2]] = max(self.ends[place[:2]], place[2] + 1)
                 self.acknowledged += 1
             left = [one for one in left if one.number not in placed]
             if left and time.monotonic() > deadline:
