@@ -77,9 +77,10 @@ class Numbered(NamedTuple):
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast: at the plan's own times (`at_s`), or as fast as the hold-back lets through."""
+    """How fast: at the plan's own times (`at_s`) or by so much ahead of them, or as fast as the hold-back lets through."""
 
     at_plan_times: bool
+    ahead_s: float = 0.0
 
 
 class PlanProducer:
@@ -156,7 +157,7 @@ class PlanProducer:
                 time.sleep(_LOOK_EVERY_S)
 
     def _may_go(self, message: Planned, now_s: float) -> bool:
-        if self.pace.at_plan_times and message.at_s > now_s:
+        if self.pace.at_plan_times and message.at_s > now_s + self.pace.ahead_s:
             return False
         return self.hold.allows(message.event_time_ms)
 

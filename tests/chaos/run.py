@@ -45,6 +45,7 @@ _JOINED_S = 60.0
 _WORK = "work"
 
 
+_AS_PLANNED = Pace(at_plan_times=True)
 Enough = Callable[[Passage, Injector], bool]
 
 
@@ -79,12 +80,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Trial:
-    """What is sent, what came of it without faults, which faults come now, and when they have come for long enough."""
+    """What is sent and how fast, what came of it without faults, which faults come now, and when that is enough."""
 
     plan: Plan
     reference: Outcome
     schedule: Sequence[Scheduled]
     enough: Enough = _never
+    pace: Pace = _AS_PLANNED
 
     @property
     def messages(self) -> int:
@@ -152,7 +154,7 @@ def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> Ru
         _await_workers(passage)
         injector = Injector(world, trial.schedule, passage.folder / "timeline.jsonl")
         with _sampling(passage, evidence), _measuring(evidence):
-            passage.begin(Pace(at_plan_times=True))
+            passage.begin(trial.pace)
             injector.start()
             _under_faults(injector, passage, show, options.minutes * 60, trial.enough)
         world.over.set()

@@ -17,6 +17,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.passage import Passage
 from tests.chaos.plan import Plan, make_plan
 from tests.chaos.planted import BUGS
+from tests.chaos.producer import Pace
 from tests.chaos.report import write_report
 from tests.chaos.run import Options, Trial, in_peace, under_faults
 from tests.chaos.schedule import Scheduled
@@ -26,6 +27,8 @@ from tests.chaos.stage import Stage
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(420)]
 
 SECONDS, RATE = 40.0, 30.0
+PACE = Pace(at_plan_times=True, ahead_s=10)
+"""There is no alert before the allowed lateness has passed, so the first messages are sent at once."""
 KILL, STOP = 2, 1
 """Seeds with which a fault at a named point kills the worker, or has it stand still past its session timeout."""
 
@@ -36,9 +39,11 @@ def at(point: str, seed: int, *times_s: float) -> list[Scheduled]:
 
 
 FAULTS: dict[str, Sequence[Scheduled]] = {
-    "commit_before_produce": at("score.after_commit", KILL, 4),
-    "no_fence": at("score.before_begin", STOP, 4, 18),
-    "relay_position_outside": at("relay.after_commit", KILL, 18, 22, 26, 30, 34),
+    # Between the two transactions, whichever worker comes there: `after_commit` is passed after each of them, and after the
+    # second nothing can be lost any more.
+    "commit_before_produce": at("score.mid_produce", KILL, 4),
+    "no_fence": at("score.before_begin", STOP, 4, 16),
+    "relay_position_outside": at("relay.after_commit", KILL, 8, 12, 16, 20, 24),
 }
 """For each bug the faults that it does not survive; without it all of them together do no harm."""
 SYMPTOMS = {
@@ -84,7 +89,7 @@ def test_a_planted_bug_turns_the_report_red(scene: Scene, planted: str, tmp_path
     """By the count that it is about; and without a bug the faults of all three leave every count at 0."""
     faults = FAULTS[planted] if planted else sorted((fault for each in FAULTS.values() for fault in each), key=lambda f: f.at_s)
     options = Options(seed=1, minutes=SECONDS / 60, planted=planted, spare_one=False)
-    record = under_faults(scene.stage, Trial(scene.plan, scene.reference, faults, seen_enough), options, Show())
+    record = under_faults(scene.stage, Trial(scene.plan, scene.reference, faults, seen_enough, PACE), options, Show())
     report = write_report(tmp_path, record)
     assert record.verdict.void == ()
     assert report["faults_total"] >= 1, report["not_injected"]
