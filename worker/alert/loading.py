@@ -40,6 +40,8 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     poll_timeout_s: float = 0.2
     store_pause_s: float = 2.0
     """Pauses between tries of a store that does not answer grow to this."""
+    max_unrelayed: int = 100_000
+    """Signals decided past the relay's position, all partitions together; past it they are paused until half is relayed."""
     check_store_s: float = 5.0
     """How often to see that the store still stands where we left it."""
     relays_at_once: bool = True

@@ -71,7 +71,7 @@ class Bench:
     def role(self, source: InMemorySource | None = None, sink: InMemorySink | None = None, **options: Any) -> AlertRole:
         """A new worker."""
         given: dict[str, Any] = {"allowed_lateness_ms": 0, "wall_clock": self.now_s, **options}
-        relay = Relay(sink or InMemorySink(self.broker), self.store)
+        relay = Relay(sink or InMemorySink(self.broker), self.store, jitter=lambda: 0.0)
         ports = AlertPorts(source or self.source(), self.store, self.history)
         return AlertRole(ports, relay, rules(self.text), AlertOptions(**given))
 
@@ -597,7 +597,7 @@ def test_exactly_once_whatever_happens(seed: int, actions: list[str], at_once: b
     arrived_ms = START_MS if at_once else None
     bench, ahead = Bench(partitions=2), story(seed)
     sources, sinks = [bench.source(), bench.source()], [InMemorySink(bench.broker), InMemorySink(bench.broker)]
-    busy: dict[str, Any] = {"allowed_lateness_ms": 3_000, "max_records": 13}
+    busy: dict[str, Any] = {"allowed_lateness_ms": 3_000, "max_records": 13, "max_unrelayed": 40}
     roles = [bench.role(*pair, **busy) for pair in zip(sources, sinks, strict=True)]
     for action in actions:
         bench.send(*[ahead.pop(0) for _ in range(min(len(ahead), chance.randint(0, 20)))], arrived_ms=arrived_ms)
