@@ -30,7 +30,7 @@ BATCH, IN_FLIGHT = 16, 2
 CAPACITY = BATCH * IN_FLIGHT / DELAY_S
 """Messages a second that the worker can take at most: so many are at the model at one time, and each stays so long."""
 RATE = 11 * CAPACITY
-SECONDS = 30.0
+SECONDS = 26.0
 WARM_UP_S = 10.0
 MAX_PENDING = 200
 PADDING = "x" * 6_000
