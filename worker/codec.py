@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from worker.errors import DecodeError
-from worker.messages import AlertEvent, Kind, Message, Origin, OutRecord, Prediction, Record, Signal, TopicPartition
+from worker.messages import AlertEvent, AlertState, Kind, Message, Origin, OutRecord, Prediction, Record, Signal, TopicPartition
 from worker.ports import StoredEvent
 
 MAX_TEXT_CHARS = 8_192
@@ -22,6 +22,7 @@ T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Entity = Annotated[str, Meta(max_length=256, pattern=r"\S")]
 Line = Annotated[str, Meta(max_length=2_048)]
+AlertType = Literal["io.tidings.alert.firing", "io.tidings.alert.stale", "io.tidings.alert.resolved"]
 
 
 class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
@@ -55,7 +56,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     specversion: Literal["1.0"] = "1.0"
     id: str
     source: str
-    type: Literal["io.tidings.alert.firing", "io.tidings.alert.resolved"]
+    type: AlertType
     subject: str
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
@@ -69,6 +70,11 @@ class Clock(NamedTuple):
     max_future_ms: int
 
 
+_ALERT_TYPES: dict[AlertState, AlertType] = {
+    "firing": "io.tidings.alert.firing",
+    "stale": "io.tidings.alert.stale",
+    "resolved": "io.tidings.alert.resolved",
+}
 _CLOUD_EVENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKET = re.compile(r"[][{}]")
@@ -196,11 +202,9 @@ def decode_signal(body: bytes | None) -> Signal:
 
 def encode_alert_event(event: AlertEvent) -> bytes:
     """Wrap in a CloudEvents 1.0 envelope and encode, for the Redis stream and `sentiment.alerts`."""
-    kind: Literal["io.tidings.alert.firing", "io.tidings.alert.resolved"] = (
-        "io.tidings.alert.firing" if event.state == "firing" else "io.tidings.alert.resolved"
-    )
     time = datetime.fromtimestamp(event.at_ms / 1000, UTC)
     source = f"/tidings/rules/{event.rule}"
+    kind = _ALERT_TYPES[event.state]
     return _encoder.encode(CloudEvent(id=event.id, source=source, type=kind, subject=event.alert_key, time=time, data=event))
 
 

@@ -15,14 +15,18 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from worker.alert import detectors, windows
-from worker.alert.detectors import Reading
-from worker.alert.evidence import gather, model_of
-from worker.alert.lifecycle import Life, Reason, Timing, advance
+from worker.alert import windows
+from worker.alert.detectors import View, judge
+from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
+from worker.alert.lifecycle import Cause, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
 from worker.alert.state import KeyState, RuleState
-from worker.messages import AlertEvent, Signal
+from worker.messages import AlertEvent, AlertState, Signal
 
+_TOLD: dict[Status, AlertState] = {"firing": "firing", "stale": "stale", "resolved": "resolved"}
+"""The states that subscribers hear of."""
+_NO_DATA: dict[str, Cause] = {"keep": "no_data", "resolve": "clear", "fire": "absent", "stale": "silent"}
+"""What a window without enough data means, by the rule's `no_data`."""
 Intake = Literal["counted", "late", "duplicate", "out_of_scope"]
 
 
@@ -80,20 +84,18 @@ def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int) -
     reasons = [RuleReason(rule.name, intake)] if intake else []
     if stored is None and intake in {None, "duplicate", "out_of_scope"}:
         return _Outcome(None, [], reasons)
-    state = stored or RuleState(rule.version, closed_ms)
+    state, events = stored or RuleState(rule.version, closed_ms), list[AlertEvent]()
     if state.version != rule.version:
         state, reason = _adopt(rule, state, closed_ms)
         reasons.append(reason)
     if closed_ms > state.evaluated_ms:
         state, events, found = _close(rule, key.alert_key, state, closed_ms)
         reasons += found
-    else:
-        events = []
     return _Outcome(_take(rule, state, signal, intake), events, reasons)
 
 
 def _intake(rule: Rule, signal: Signal, closed_ms: int) -> Intake:
-    if not rule.scope.admits(signal.source, signal.kind):
+    if not rule.scope.admits(signal.source, signal.kind, signal.label):
         return "out_of_scope"
     if signal.duplicate_of is not None and not rule.count_duplicates:
         return "duplicate"
@@ -131,49 +133,65 @@ class _Closed(NamedTuple):
 
 def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int) -> _Closed:
     """Look at the windows of every boundary up to `closed_ms`."""
-    detector, life, fired = rule.detector, state.life, state.fired
+    detector = rule.detector
+    looks = windows.Looks(detector.bucket, rule.span_ms, state.evaluated_ms, closed_ms)
     events, reasons = [], []
-    for at_ms in windows.boundaries(state.buckets, detector.window, detector.bucket, (state.evaluated_ms, closed_ms)):
-        window = windows.within(state.buckets, at_ms - detector.window, at_ms)
-        reading = detectors.share(windows.count(window), sum(bucket.negatives for bucket in window), detector)
-        step = advance(life, reading.verdict, at_ms, _timing(rule))
-        if step.life.status != life.status and step.life.status in {"firing", "resolved"}:
-            event = _event(rule, alert_key, step.life, step.reason, _Scene(window, at_ms, reading))
+    for at_ms in windows.boundaries(state.buckets, state.seen_ms, looks):
+        before = state
+        state, step, scene = _judge(rule, before, at_ms)
+        if step.life.status != before.life.status and (told := _TOLD.get(step.life.status)):
+            event = _event(rule, alert_key, _Change(told, step), scene)
             events.append(event)
-            fired = event if event.state == "firing" else None
-        life = step.life
+            state = replace(state, fired=None if told == "resolved" else event)
         reasons = [RuleReason(rule.name, step.reason)]
-    buckets = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
-    return _Closed(RuleState(rule.version, closed_ms, life, buckets, state.late, fired), events, reasons)
+    kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
+    return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept), events, reasons)
 
 
-class _Scene(NamedTuple):
-    window: windows.Buckets
-    at_ms: int
-    reading: Reading
+def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, Scene]:
+    """Look at the window that ends at one boundary."""
+    detector = rule.detector
+    window = windows.within(state.buckets, at_ms - detector.window, at_ms)
+    newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
+    seen_ms = at_ms if newest.messages else state.seen_ms
+    memory = None if at_ms - seen_ms >= detector.memory_ms else state.memory
+    memory, reading = judge(detector, memory, View(at_ms, windows.total(window), newest))
+    cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
+    step = advance(state.life, cause, at_ms, _timing(rule))
+    return replace(state, life=step.life, seen_ms=seen_ms, memory=memory), step, Scene(at_ms, window, state.late, reading)
 
 
-def _event(rule: Rule, alert_key: str, life: Life, reason: Reason, scene: _Scene) -> AlertEvent:
+class _Change(NamedTuple):
+    told: AlertState
+    step: Step
+
+
+def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEvent:
+    life, evidence = change.step.life, gather(rule, scene)
     short = alert_id(rule.name, alert_key, life.since_ms)
-    state: Literal["firing", "resolved"] = "firing" if life.status == "firing" else "resolved"
+    episode = max(1, life.silences + (change.told != "stale"))
     return AlertEvent(
-        id=f"{short}-{state}",
+        id=f"{short}-{change.told}" + (f"-{episode}" if episode > 1 and change.told != "resolved" else ""),
         alert_id=short,
-        state=state,
-        reason=reason,
+        state=change.told,
+        reason=change.step.reason,
         alert_key=alert_key,
         rule=rule.name,
         rule_version=rule.version,
         severity=rule.severity,
         started_at_ms=life.since_ms,
         at_ms=scene.at_ms,
-        evidence=gather(rule, scene.window, scene.at_ms, scene.reading),
+        evidence=evidence,
         model=model_of(scene.window),
+        episode=episode,
+        labels=labels_of(rule, alert_key),
+        link=link_of(rule, alert_key, short, evidence),
     )
 
 
 def _timing(rule: Rule) -> Timing:
-    return Timing(rule.for_, rule.keep_firing_for)
+    guard = rule.flap_guard
+    return Timing(rule.for_, rule.keep_firing_for, *((guard.fires, guard.within) if guard else (0, 0)))
 
 
 def _due(rule: Rule | None, state: RuleState) -> int | None:
@@ -186,8 +204,10 @@ def _due(rule: Rule | None, state: RuleState) -> int | None:
     """
     if rule is None:
         return state.evaluated_ms
-    if state.life.status != "ok":
-        return state.evaluated_ms + rule.detector.bucket
-    if windows.count(state.buckets) < rule.detector.min_messages:
+    detector = rule.detector
+    if state.life.status != "ok" or rule.no_data == "fire":
+        return state.evaluated_ms + detector.bucket
+    news = state.buckets if detector.moves_without_data else windows.since(state.buckets, state.evaluated_ms)
+    if not news or windows.total(state.buckets).messages < detector.min_messages:
         return None
-    return max(state.evaluated_ms, state.buckets[0].start_ms) + rule.detector.bucket
+    return max(state.evaluated_ms, news[0].start_ms) + detector.bucket

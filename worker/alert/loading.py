@@ -7,9 +7,10 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from worker.alert.partition import NEVER_MS, Effects, PartitionMemory
+from worker.alert.partition import Effects, PartitionMemory
 from worker.alert.rebuild import Past, Reach, past, replay_start
 from worker.alert.rules import RuleSet
+from worker.alert.state import NEVER_MS
 from worker.errors import FencedError, RetryableError
 from worker.messages import TopicPartition
 from worker.ports import AlertCommit, AlertStore, History, PartitionState, Source, StoredEvent

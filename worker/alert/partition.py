@@ -11,13 +11,10 @@ from typing import NamedTuple
 from worker.alert.decide import RuleReason, decide
 from worker.alert.rebuild import Past, as_told
 from worker.alert.rules import RuleSet
-from worker.alert.state import KeyState, decode_state, encode_state
+from worker.alert.state import NEVER_MS, KeyState, decode_state, encode_state
 from worker.alert.timers import Timers
 from worker.messages import AlertEvent, Signal
 from worker.ports import StoredEvent
-
-NEVER_MS = -(1 << 62)
-"""The largest event time of a partition in which there was none yet."""
 
 
 class Placed(NamedTuple):

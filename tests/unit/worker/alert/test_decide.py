@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import MODEL, RULE, rules, signal
 from worker.alert.decide import alert_id, decide
-from worker.alert.detectors import share
+from worker.alert.detectors import View, judge
 from worker.alert.lifecycle import Life, Timing, advance
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState
+from worker.alert.windows import Tally
 from worker.messages import AlertEvent, Label, Signal
 
 FRESH = KeyState("entity:acme")
@@ -198,7 +199,7 @@ def naive(found: RuleSet, signals: list[Signal], until_ms: int) -> list[tuple[st
         window = [item for item in signals if at_ms - rule.detector.window <= item.event_time_ms < at_ms]
         counted = [item for item in window if item.duplicate_of is None]
         negatives = sum(item.label == "negative" for item in counted)
-        reading = share(len(counted), negatives, rule.detector)
+        _, reading = judge(rule.detector, None, View(at_ms, Tally(len(counted), negatives), Tally()))
         step = advance(life, reading.verdict, at_ms, Timing(rule.for_, rule.keep_firing_for))
         if step.life.status != life.status and step.life.status in {"firing", "resolved"}:
             told.append((step.life.status, at_ms, step.life.since_ms, len(counted), negatives))

@@ -2,9 +2,9 @@ import pytest
 
 from tests.unit.worker.alert.builders import RULE, event, rules, signal
 from worker.alert.lifecycle import Life
-from worker.alert.partition import NEVER_MS, Effects, PartitionMemory, Placed
+from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
-from worker.alert.state import decode_state
+from worker.alert.state import NEVER_MS, decode_state
 from worker.messages import Signal
 from worker.ports import StoredEvent
 

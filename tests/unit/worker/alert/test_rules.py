@@ -1,6 +1,7 @@
 import pytest
 
-from worker.alert.rules import parse_duration, parse_rules
+from worker.alert.parameters import parse_duration
+from worker.alert.rules import parse_rules
 from worker.errors import SettingsError
 
 WHOLE = """
@@ -59,7 +60,7 @@ def test_other_durations_are_refused(text: object) -> None:
         (("resolve_below: 0.3", "resolve_below: 0.7"), r"r\.yaml:5: rules\[0\]\.detector: resolve_below must not lie above"),
         (("bucket: 30s", "bucket: 45s"), r"r\.yaml:5: rules\[0\]\.detector: window must be a whole number of buckets"),
         (("bucket: 30s", "bucket: 1s"), r"r\.yaml:5: rules\[0\]\.detector: window has 300 buckets; at most 240"),
-        (("type: share", "type: surge"), r"r\.yaml:5: rules\[0\]\.detector\.type: Input should be 'share'"),
+        (("type: share", "type: trend"), r"r\.yaml:5: rules\[0\]\.detector: Input tag 'trend' found using 'type'"),
         (("severity: critical", "severity: grave"), r"r\.yaml:8: rules\[0\]\.severity: Input should be 'info', 'warning' or"),
         (("name: outage", "name: Out age"), r"r\.yaml:3: rules\[0\]\.name: "),
         (("kind: chat", "kind: mail"), r"r\.yaml:4: rules\[0\]\.scope\.kind"),
@@ -102,9 +103,22 @@ def test_version_is_of_what_is_said_not_how() -> None:
         WHOLE.replace("5m,", "300s,").replace("[acme]", "acme").replace("    for: 1m\n", "") + "    for: 60s"
     ).rules
     assert same.version == whole.version
+    assert parse_rules(_matching("ab")).rules[0].version != parse_rules(_matching("ba")).rules[0].version
     changes = [("0.6", "0.61"), ("acme", "acne"), ("for: 1m", "for: 2m"), ("critical", "info"), ("kind: chat", "kind: news")]
     versions = {parse_rules(WHOLE.replace(*change)).rules[0].version for change in changes}
     assert len(versions | {whole.version}) == len(changes) + 1
+
+
+def _matching(pattern: str) -> str:
+    return f"rules: [{{name: a, scope: {{keys_matching: '{pattern}'}}, detector: {{type: share}}}}]"
+
+
+def test_keys_matching_is_a_whole_match() -> None:
+    """It narrows what the names leave, and a pattern that is none is refused."""
+    found = parse_rules(_matching("entity:a.*"))
+    assert [bool(found.for_key(key)) for key in ("entity:acme", "entity:globex", "my entity:acme")] == [True, False, False]
+    with pytest.raises(SettingsError, match=r"rules\[0\]\.scope\.keys_matching: no regular expression: missing \)"):
+        parse_rules(_matching("(a"))
 
 
 def test_rules_are_found_by_key() -> None:
@@ -121,10 +135,13 @@ rules:
     assert [rule.name for rule in found.for_key("entity:else")] == ["c-any"]
 
 
-def test_scope_admits_by_source_and_kind() -> None:
+def test_scope_admits_by_source_kind_and_label() -> None:
     """What a scope leaves out is not asked; what it names must fit."""
     (rule,) = parse_rules(WHOLE).rules
-    assert rule.scope.admits("tweets", "chat")
-    assert not rule.scope.admits("tweets", "news")
-    assert not rule.scope.admits("blog", "chat")
-    assert not rule.scope.admits(None, "chat")
+    assert rule.scope.admits("tweets", "chat", "neutral")
+    assert not rule.scope.admits("tweets", "news", "neutral")
+    assert not rule.scope.admits("blog", "chat", "neutral")
+    assert not rule.scope.admits(None, "chat", "neutral")
+    (rule,) = parse_rules(WHOLE.replace("kind: chat", "label: [negative, positive]")).rules
+    assert rule.scope.admits("tweets", "news", "positive")
+    assert not rule.scope.admits("tweets", "news", "neutral")
