@@ -17,7 +17,8 @@ import numpy as np
 from rich.console import Console
 
 from deploy.local.triton_backend.onnxruntime.merging import batch_size, group_by_shape, merge, split
-from worker.alert.rules import parse_duration, parse_rules
+from worker.alert.parameters import parse_duration
+from worker.alert.rules import parse_rules
 from worker.alert.state import decode_state, encode_state
 from worker.app import load_settings
 from worker.codec import (

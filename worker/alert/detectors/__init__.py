@@ -10,7 +10,7 @@ from worker.alert.detectors.reading import Reading, Verdict, View
 from worker.alert.detectors.shift import ShiftMemory
 from worker.alert.parameters import Detector, ShareDetector, ShiftDetector, SingleDetector
 
-__all__ = ["Memory", "Reading", "Verdict", "View", "judge"]
+__all__ = ["Memory", "Reading", "ShiftMemory", "Verdict", "View", "judge"]
 
 Memory = ShiftMemory | None
 """What a detector carries from bucket to bucket; None at first, and again after a silence longer than its `memory_ms`."""

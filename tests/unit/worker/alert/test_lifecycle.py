@@ -118,7 +118,7 @@ GUARDED = Timing(for_ms=0, keep_firing_ms=0, flap_fires=3, flap_within_ms=60_000
 
 def flap(times_s: list[int], timing: Timing = GUARDED) -> list[tuple[int, str]]:
     """Breach at each of these seconds, all well at the next; return what was said, and when."""
-    life, told = OK, []
+    life, told = OK, list[tuple[int, str]]()
     for at_s in times_s:
         for at_ms, cause in ((at_s * 1_000, "breach"), (at_s * 1_000 + 1_000, "clear")):
             step = advance(life, "breach" if cause == "breach" else "clear", at_ms, timing)

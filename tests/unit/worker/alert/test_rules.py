@@ -1,6 +1,6 @@
 import pytest
 
-from worker.alert.parameters import parse_duration
+from worker.alert.parameters import ShareDetector, parse_duration
 from worker.alert.rules import parse_rules
 from worker.errors import SettingsError
 
@@ -19,6 +19,7 @@ rules:
 def test_every_field_is_read() -> None:
     """What the file says is what the rule says, durations in milliseconds."""
     (rule,) = parse_rules(WHOLE).rules
+    assert isinstance(rule.detector, ShareDetector)
     assert rule.scope.alert_keys == frozenset({"entity:acme", "topic:outage", "entity:globex"})
     assert rule.scope.source == frozenset({"tweets"})
     assert rule.scope.kind == frozenset({"chat"})
@@ -31,6 +32,7 @@ def test_every_field_is_read() -> None:
 def test_defaults() -> None:
     """A rule needs a name and a detector; a bucket is a tenth of the window, and 0.8 of the threshold is well again."""
     (rule,) = parse_rules("rules: [{name: a, detector: {type: share, window: 10m, threshold: 0.5}}]").rules
+    assert isinstance(rule.detector, ShareDetector)
     assert (rule.detector.bucket, rule.detector.resolve_below) == (60_000, 0.4)
     assert (rule.scope.alert_keys, rule.for_, rule.severity, rule.count_duplicates) == (None, 0, "warning", False)
 

@@ -4,15 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.alert.builders import rules
+from tests.unit.worker.alert.builders import RULE, detector_of
 from worker.alert.detectors import Reading, View
 from worker.alert.detectors.share import judge, wilson_lower_bound
 from worker.alert.parameters import ShareDetector
 from worker.alert.windows import Tally
 
 Z95 = 1.959963984540054
-PARAMETERS = rules().rules[0].detector
-assert isinstance(PARAMETERS, ShareDetector)
+PARAMETERS = detector_of(RULE, ShareDetector)
 
 
 def reading(messages: int, negatives: int) -> Reading:

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.unit.worker.alert.builders import rules
+from tests.unit.worker.alert.builders import detector_of
 from worker.alert.detectors import Reading, ShiftMemory, View
 from worker.alert.detectors.shift import judge, mean_of
 from worker.alert.parameters import ShiftDetector
@@ -14,8 +14,7 @@ rules:
   - name: mood
     detector: {type: shift, window: 1h, bucket: 5m, threshold: 10, drift: 0.5, half_life: 1d, warm_up: 30}
 """
-PARAMETERS = rules(RULE).rules[0].detector
-assert isinstance(PARAMETERS, ShiftDetector)
+PARAMETERS = detector_of(RULE, ShiftDetector)
 EMPTY = Tally()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.worker.alert.builders import rules, signal
+from tests.unit.worker.alert.builders import detector_of, rules, signal
 from tests.unit.worker.alert.test_decide import feed
 from worker.alert.detectors import View
 from worker.alert.detectors.single import judge
@@ -12,8 +12,7 @@ rules:
   - name: severe
     detector: {type: single, window: 60s, bucket: 1s, threshold: 0.9}
 """
-PARAMETERS = rules(RULE).rules[0].detector
-assert isinstance(PARAMETERS, SingleDetector)
+PARAMETERS = detector_of(RULE, SingleDetector)
 
 
 @pytest.mark.parametrize(
