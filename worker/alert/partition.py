@@ -55,12 +55,20 @@ class PartitionMemory:
         self.next_offset: int | None = None
         self.max_event_time_ms = NEVER_MS
         self.past: Past | None = None
+        self.is_idle = True
+        """Whether a tick, or nothing at all, was the last that was taken: then another tick would change nothing."""
+
+    @property
+    def has_open(self) -> bool:
+        """Whether there are keys that change with time alone, as each with an open alert does."""
+        return bool(self._timers.keys())
 
     def resume(self, next_offset: int, max_event_time_ms: int, due: dict[str, int]) -> None:
         """Go on from what the store holds."""
         self.next_offset = next_offset
         self.max_event_time_ms = max_event_time_ms
         self._timers = Timers(due)
+        self.is_idle = False
 
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
@@ -110,6 +118,7 @@ class PartitionMemory:
         if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
             self._correct(past, changes)
         changes.begin(placed.offset)
+        self.is_idle = isinstance(placed.signal, Tick)
         if isinstance(placed.signal, Signal):
             self._decide(placed.signal, changes)
         elif isinstance(placed.signal, Tick):
