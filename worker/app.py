@@ -29,6 +29,7 @@ from worker.ops.server import pages, serving
 from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
+from worker.redact import Redactor
 from worker.score.batching import BatchLimits
 from worker.score.breaker import BreakerLimits
 from worker.score.calibration import Calibration
@@ -168,6 +169,7 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
         calibration=Calibration.from_contract(contract),
         model=contract.model.ref,
         pad_id=contract.pad_id,
+        redactor=Redactor(settings.score.redact, settings.score.phone_regions),
     )
     model = stack.enter_context(closing(connect_model(settings, contract)))
     start.until("model", _model_place(settings, contract), lambda: check_model(model, contract), "is triton.url right?")
