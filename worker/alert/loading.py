@@ -77,6 +77,10 @@ class Loader:
         self._rules = rules
         self._options = options
 
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Load under these rules from now on."""
+        self._rules = rules
+
     def whole(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Return those of which the store has lost nothing, so that to load them takes no time.
 

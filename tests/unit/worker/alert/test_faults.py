@@ -26,7 +26,7 @@ def rule(fields: str = "", detector: str = DETECTOR) -> str:
         (
             "detector: {type: share, treshold: 0.5}",
             "detector.treshold",
-            "no such field; did you mean `threshold`? Known here: bucket, confidence, min_messages, resolve_below, threshold, type,",
+            "no such field; did you mean `threshold`? Known here: bucket, confidence, min_messages, resolve_below,",
         ),
         ("detector: {type: shift, for: 1m}", "detector.for", "no such field; it belongs into the rule. Known here: bucket,"),
         ("detector: {type: shar}", "detector", "no such type as 'shar'; did you mean `share`? Types: share, single, shift"),
