@@ -197,4 +197,5 @@ def parse_rules(text: str, name: str = "rules.yaml") -> RuleSet:
 
 
 def _unreadable(error: Exception) -> str:
-    return str(getattr(error, "problem", None) or error)
+    """One line; PyYAML tells of some things in two."""
+    return " ".join(str(getattr(error, "problem", None) or error).split())
