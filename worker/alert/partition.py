@@ -8,20 +8,20 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
-from worker.alert.decide import RuleReason, decide
+from worker.alert.decide import Decision, RuleReason, decide, silence
 from worker.alert.rebuild import Past, as_told
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState, decode_state, encode_state
 from worker.alert.timers import Timers
-from worker.messages import AlertEvent, Signal
+from worker.messages import AlertEvent, Signal, Tick
 from worker.ports import StoredEvent
 
 
 class Placed(NamedTuple):
-    """A signal and its offset; None in place of one that could not be decoded."""
+    """What stood at an offset: a signal, a tick, or None in place of what could not be decoded."""
 
     offset: int
-    signal: Signal | None
+    signal: Signal | Tick | None
 
 
 class Effects(NamedTuple):
@@ -68,12 +68,14 @@ class PartitionMemory:
 
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
-        signals = [placed.signal for placed in run if placed.signal is not None]
+        signals = [placed.signal for placed in run if isinstance(placed.signal, Signal)]
         newest_ms = max((signal.event_time_ms for signal in signals), default=NEVER_MS)
         watermark_ms = max(self.max_event_time_ms, newest_ms) - self._lateness_ms
         needed = dict.fromkeys([signal.alert_key for signal in signals] + self._timers.until(watermark_ms))
         if self.past is not None and run and run[-1].offset + 1 >= self.past.position:
             needed.update(dict.fromkeys(self._to_correct(self.past)))
+        if any(isinstance(placed.signal, Tick) for placed in run):
+            needed.update(dict.fromkeys(self._timers.keys()))
         return [key for key in needed if key not in self._states]
 
     def learn(self, keys: Iterable[str], stored: dict[str, bytes]) -> None:
@@ -112,8 +114,10 @@ class PartitionMemory:
         if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
             self._correct(past, changes)
         changes.begin(placed.offset)
-        if placed.signal is not None:
+        if isinstance(placed.signal, Signal):
             self._decide(placed.signal, changes)
+        elif isinstance(placed.signal, Tick):
+            self._fall_silent(placed.signal, changes)
         if past is not None and placed.offset < past.position:
             changes.events[decided:] = past.events.get(placed.offset, ())
             changes.restored = len(changes.events)
@@ -134,6 +138,11 @@ class PartitionMemory:
                 changes.due[key] = after.due_ms
         self.past = None
 
+    def _fall_silent(self, tick: Tick, changes: "_Changes") -> None:
+        """Let every key that has a timer, as each with an open alert has, know of the silence."""
+        for key in sorted(self._timers.keys()):
+            self._accept(key, silence(self._rules, self._states[key], tick.at_ms), changes)
+
     def _decide(self, signal: Signal, changes: "_Changes") -> None:
         self.max_event_time_ms = max(self.max_event_time_ms, signal.event_time_ms)
         watermark_ms = self.max_event_time_ms - self._lateness_ms
@@ -142,12 +151,17 @@ class PartitionMemory:
         self._decide_key(signal.alert_key, signal, watermark_ms, changes)
 
     def _decide_key(self, key: str, signal: Signal | None, watermark_ms: int, changes: "_Changes") -> None:
+        decision = decide(self._rules, self._states[key], signal, watermark_ms)
+        if signal is None:
+            changes.due[key] = decision.state.due_ms
+        self._accept(key, decision, changes)
+
+    def _accept(self, key: str, decision: Decision, changes: "_Changes") -> None:
         before = self._states[key]
-        self._states.move_to_end(key)
-        decision = decide(self._rules, before, signal, watermark_ms)
         self._states[key] = decision.state
+        self._states.move_to_end(key)
         self._timers.set(key, decision.state.due_ms)
-        if signal is None or decision.state != before:
+        if decision.state != before:
             changes.due[key] = decision.state.due_ms
         changes.take(decision.events, decision.reasons)
 
