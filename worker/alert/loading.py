@@ -92,6 +92,10 @@ class Loader:
         self._rules = rules
         self._options = options
 
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Load under these rules from now on."""
+        self._rules = rules
+
     def whole(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Return those of which neither the store nor the group has lost anything, so that to load them takes no time.
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_BUCKETS = 240
 """Buckets in a window: what bounds the state of one key, and the time to look at it."""
@@ -30,9 +30,22 @@ def parse_duration(value: object) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value))
 
 
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+def duration_text(milliseconds: int) -> str:
+    """Return the duration as one would write it: the largest units first, "0s" for none."""
+    parts, left = [], milliseconds
+    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
+        count, left = divmod(left, size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m", "1h30m"]}),
+]
+Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 class Part(BaseModel):
@@ -92,7 +105,7 @@ class ShareDetector(Windowed):
     """The negative share itself below which all is well again; 0.8 of the threshold unless given."""
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
     """One-sided confidence of the lower bound."""
 
     @model_validator(mode="before")
@@ -136,9 +149,9 @@ class ShiftDetector(Windowed):
     buckets_default: ClassVar[int] = 12
 
     type: Literal["shift"]
-    threshold: Annotated[float, Field(gt=0)] = 10.0
+    threshold: Annotated[float, Field(gt=0, strict=True)] = 10.0
     """How far the sum of falls may run, in standard deviations: Page's h."""
-    drift: Annotated[float, Field(ge=0)] = 0.5
+    drift: Annotated[float, Field(ge=0, strict=True)] = 0.5
     """The fall that is still taken for chance, in standard deviations of a bucket's mean: Page's k."""
     half_life: Duration = _DAY_MS
     """How fast the past that it compares with is forgotten."""
