@@ -177,8 +177,7 @@ def skip(parameters: BaselineParameters, state: CountBaseline, until_ms: int) ->
         keep * state.level_weight + (1 - keep) / (1 - rates.keep),
         tuple(kept * total for kept, total in zip(slots, state.slot_sums, strict=True)),
         tuple(
-            kept * weight + (1 - kept) / (1 - rates.slot_keep)
-            for kept, weight in zip(slots, state.slot_weights, strict=True)
+            kept * weight + (1 - kept) / (1 - rates.slot_keep) for kept, weight in zip(slots, state.slot_weights, strict=True)
         ),
     )
     expected = expectation(parameters, quiet, until_ms)
