@@ -20,7 +20,7 @@ _MOST_FACTOR = 10.0
 _TAIL = 0.02
 """The share of ratios that make up the tail: fewer would be learnt too slowly, more would not be a tail."""
 _PRIOR_BAR, _PRIOR_SLOPE = 1.5, 0.5
-"""Before a key has a past: where its tail begins and how fast it falls, in log-ratios, wide enough to span a day's ups and downs."""
+"""Before a key has a past: where its tail begins and how fast it falls, in log-ratios: wide enough to span a day."""
 _PRIOR_MS = 84 * _HOUR_MS
 _SETTLING_MS = 4 * _HOUR_MS
 """How much past the priors of the tail's slope and of its beginning are worth."""
@@ -28,6 +28,7 @@ _LEAST_SLOPE = 0.02
 _MOST_EXCESS = 6.0
 """An excess beyond this many slopes is learnt as this: the alarm itself must not set the bar for the next one."""
 RARITY_RANGE = (-2.0, 9.0)
+"""Beyond it a figure would claim more than a tail can tell."""
 
 
 class BaselineParameters(msgspec.Struct, frozen=True):
@@ -78,11 +79,11 @@ class CountReading(NamedTuple):
     """What the newest bucket shows, on the scale on which it is rarest.
 
     `statistic` is the decimal logarithm of the return period in days, within `RARITY_RANGE`: 1.0 is what this key shows once
-    in ten days. `count` and `expected` are smoothed, in messages a bucket.
+    in ten days. `observed` and `expected` are smoothed, in messages a bucket.
     """
 
     statistic: float
-    count: float
+    observed: float
     expected: float
     scale_ms: int
 
@@ -126,7 +127,8 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
     that hour was seen little. On each scale the ratio of smoothed count to smoothed expectation is held to the ratios that the
     key has shown before: beyond their upper 2 % their logarithms are taken for exponential, that is the ratios for a power law,
     as bursts are: nothing is assumed Poisson, and a chatty key has a higher bar than a steady one. A tail probability p of a
-    bucket, smoothed over n buckets, comes once in n / p buckets: that makes scales comparable, and is what a rule can be told.
+    bucket, smoothed over n buckets, comes once in n / p buckets, and on one of k scales k times as often (Bonferroni): that makes
+    scales comparable, and is what a rule can be told. It is right to a factor of two or three: what is rare comes in clusters.
 
     Mean and tail learn only up to a limit from what is extraordinary (Huber's winsorising), so that an alarm does not hide the
     next; what stays becomes usual within days.
@@ -141,10 +143,12 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
     """
     state = _caught_up(parameters, state, start_ms)
     rates, slot = _rates(parameters), _slot(start_ms)
+    if settling(parameters, state):
+        known = _settle(rates, state, start_ms + parameters.bucket_ms, count)
+        return known, CountReading(RARITY_RANGE[0], count, _base(known), parameters.scales_ms[0])
     base, factor = _base(state), _factor(rates, state, slot)
     expected = base * factor
-    scales = state.scales or tuple(_fresh(rates, expected) for _ in parameters.scales_ms)
-    judged = [_judge(rates, index, scale, (count, expected)) for index, scale in enumerate(scales)]
+    judged = [_judge(rates, index, scale, (count, expected)) for index, scale in enumerate(state.scales)]
     loudest = max(range(len(judged)), key=lambda index: judged[index][1])
     moved = judged[loudest][0]
     learnt = min(count, parameters.cap * (expected + parameters.grain))
@@ -158,6 +162,18 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
         tuple(_learn(rates, state.buckets, scale, ratio) for scale, _, ratio in judged),
     )
     return known, CountReading(judged[loudest][1], moved.count, moved.expected, parameters.scales_ms[loudest])
+
+
+def settling(parameters: BaselineParameters, state: CountBaseline) -> bool:
+    """Tell whether too little is known of the key yet to judge a bucket."""
+    return state.buckets < _rates(parameters).settling
+
+
+def _settle(rates: _Rates, state: CountBaseline, at_ms: int, count: int) -> CountBaseline:
+    """Take in a bucket of a key of which next to nothing is known: the level alone, and without a limit to hold it to."""
+    level, weight = rates.keep * state.level_sum + count, rates.keep * state.level_weight + 1
+    known = msgspec.structs.replace(state, at_ms=at_ms, buckets=state.buckets + 1, level_sum=level, level_weight=weight)
+    return msgspec.structs.replace(known, scales=tuple(_fresh(rates, _base(known)) for _ in rates.smoothing))
 
 
 def skip(parameters: BaselineParameters, state: CountBaseline, until_ms: int) -> CountBaseline:
@@ -230,7 +246,7 @@ def _judge(rates: _Rates, index: int, scale: ScaleState, bucket: tuple[float, fl
     tail = -log10(_TAIL) + (ratio - scale.bar) / _slope(scale) / log(10)
     low, high = RARITY_RANGE
     moved = ScaleState(count, expected, scale.bar, scale.excess, scale.passes)
-    return moved, min(max(tail - log10(rates.per_day * smoothing), low), high), ratio
+    return moved, min(max(tail - log10(len(rates.smoothing) * rates.per_day * smoothing), low), high), ratio
 
 
 def _learn(rates: _Rates, buckets: int, scale: ScaleState, ratio: float) -> ScaleState:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from worker.alert.baseline import BaselineParameters, CountBaseline, CountReading, step
+from worker.alert.baseline import BaselineParameters, CountBaseline, CountReading, settling, step
 from worker.alert.detectors import Verdict
 
 _DAY_MS = 86_400_000
@@ -19,7 +19,7 @@ class VolumeParameters(msgspec.Struct, frozen=True):
     """
 
     baseline: BaselineParameters = BaselineParameters()
-    once_in_ms: int = 10 * _DAY_MS
+    once_in_ms: int = 4 * _DAY_MS
     resolve_share: float = 0.3
     min_messages: float = 3.0
 
@@ -30,7 +30,7 @@ class VolumeReading(NamedTuple):
     verdict: Verdict
     statistic: float
     threshold: float
-    count: CountReading
+    figures: CountReading
 
 
 def judge(parameters: VolumeParameters, past: CountBaseline, start_ms: int, count: int) -> tuple[CountBaseline, VolumeReading]:
@@ -45,12 +45,12 @@ def judge(parameters: VolumeParameters, past: CountBaseline, start_ms: int, coun
     """
     past, reading = step(parameters.baseline, past, start_ms, count)
     threshold = log10(parameters.once_in_ms / _DAY_MS)
-    verdict = _verdict(parameters, reading, threshold)
+    verdict = "no_data" if settling(parameters.baseline, past) else _verdict(parameters, reading, threshold)
     return past, VolumeReading(verdict, reading.statistic, threshold, reading)
 
 
 def _verdict(parameters: VolumeParameters, reading: CountReading, threshold: float) -> Verdict:
-    messages = reading.count * reading.scale_ms / parameters.baseline.bucket_ms
+    messages = reading.observed * reading.scale_ms / parameters.baseline.bucket_ms
     if reading.statistic >= threshold and messages >= parameters.min_messages:
         return "breach"
     return "clear" if reading.statistic < threshold + log10(parameters.resolve_share) else "hold"

@@ -18,7 +18,7 @@ Scores = Mapping[str, Score]
 """By the name of the series."""
 
 RANGES: dict[str, tuple[float, ...]] = {
-    "once_in_ms": tuple(days * _DAY_MS for days in (3, 5, 7, 10, 14, 20, 30)),
+    "once_in_ms": tuple(days * _DAY_MS for days in (1, 2, 3, 4, 5, 7, 10)),
     "resolve_share": (0.1, 0.2, 0.3, 0.5, 0.8),
     "keep_firing_ms": tuple(hours * _HOUR_MS for hours in (1, 2, 3, 6, 9, 12, 18)),
     "half_life_ms": tuple(days * _DAY_MS for days in (2, 4, 7, 10, 14)),
