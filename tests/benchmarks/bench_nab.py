@@ -18,7 +18,7 @@ from rich.table import Table
 from tests.benchmarks.nab import data, plots, study
 from tests.benchmarks.nab.data import ROOT, Published, Series
 from tests.benchmarks.nab.detecting import Choice, Look, look
-from tests.benchmarks.nab.scoring import NOTHING, Profile, normalised, probation, score
+from tests.benchmarks.nab.scoring import NOTHING, Profile, normalised, probation
 
 OWN = "tidings volume"
 KEYS = {"standard": "standard", "reward_low_FP_rate": "low_fp", "reward_low_FN_rate": "low_fn"}
@@ -39,7 +39,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     series, profiles = data.read_series(), data.read_profiles()
     looks = {one.name: list(look(one, Choice())) for one in track(series, "detecting", console=_console)}
-    scores = {name: _scored(series, looks, profile) for name, profile in profiles.items()}
+    detections = {name: [index for index, found in enumerate(made) if found.fires] for name, made in looks.items()}
+    scores = {name: study.judged(series, detections, profile) for name, profile in profiles.items()}
     totals = {name: normalised(study.total(scores[name]), profile) for name, profile in profiles.items()}
     _console.print(_beside(totals, profiles, series), _by_series(series, scores["standard"], looks))
     for one in track(series if options.plots else [], "drawing", console=_console):
@@ -57,15 +58,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-plots", dest="plots", action="store_false", help="draw nothing")
     parser.add_argument("--study", type=int, default=0, metavar="N", help="try N random choices: held-out score, sensitivity")
     return parser.parse_args()
-
-
-def _scored(series: Iterable[Series], looks: Mapping[str, list[Look]], profile: Profile) -> study.Scores:
-    return {
-        one.name: score(
-            [index for index, found in enumerate(looks[one.name]) if found.fires], len(one.counts), one.windows, profile
-        )
-        for one in series
-    }
 
 
 def _beside(own: Totals, profiles: Mapping[str, Profile], series: list[Series]) -> Table:

@@ -8,7 +8,7 @@ silence of any length is passed over at once (`skip`). Nothing looks ahead: a bu
 """
 
 from functools import lru_cache
-from math import log, log10
+from math import exp, log, log10
 from typing import NamedTuple
 
 import msgspec
@@ -79,12 +79,14 @@ class CountReading(NamedTuple):
     """What the newest bucket shows, on the scale on which it is rarest.
 
     `statistic` is the decimal logarithm of the return period in days, within `RARITY_RANGE`: 1.0 is what this key shows once
-    in ten days. `observed` and `expected` are smoothed, in messages a bucket.
+    in ten days. `observed` and `expected` are smoothed, in messages a bucket; `ratio` is that of
+    the two, with the grain on both sides.
     """
 
     statistic: float
     observed: float
     expected: float
+    ratio: float
     scale_ms: int
 
 
@@ -127,8 +129,9 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
     that hour was seen little. On each scale the ratio of smoothed count to smoothed expectation is held to the ratios that the
     key has shown before: beyond their upper 2 % their logarithms are taken for exponential, that is the ratios for a power law,
     as bursts are: nothing is assumed Poisson, and a chatty key has a higher bar than a steady one. A tail probability p of a
-    bucket, smoothed over n buckets, comes once in n / p buckets, and on one of k scales k times as often (Bonferroni): that makes
-    scales comparable, and is what a rule can be told. It is right to a factor of two or three: what is rare comes in clusters.
+    bucket, smoothed over n buckets, comes once in n / p buckets, and on one of k scales k times as often (Bonferroni): that
+    makes scales comparable, and is what a rule can be told. It is right to a factor of two or three, for what is rare comes in
+    clusters.
 
     Mean and tail learn only up to a limit from what is extraordinary (Huber's winsorising), so that an alarm does not hide the
     next; what stays becomes usual within days.
@@ -145,12 +148,12 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
     rates, slot = _rates(parameters), _slot(start_ms)
     if settling(parameters, state):
         known = _settle(rates, state, start_ms + parameters.bucket_ms, count)
-        return known, CountReading(RARITY_RANGE[0], count, _base(known), parameters.scales_ms[0])
+        return known, CountReading(RARITY_RANGE[0], count, _base(known), 1.0, parameters.scales_ms[0])
     base, factor = _base(state), _factor(rates, state, slot)
     expected = base * factor
     judged = [_judge(rates, index, scale, (count, expected)) for index, scale in enumerate(state.scales)]
     loudest = max(range(len(judged)), key=lambda index: judged[index][1])
-    moved = judged[loudest][0]
+    moved, statistic, ratio = judged[loudest]
     learnt = min(count, parameters.cap * (expected + parameters.grain))
     known = CountBaseline(
         start_ms + parameters.bucket_ms,
@@ -161,7 +164,7 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
         _put(state.slot_weights, slot, rates.slot_keep * state.slot_weights[slot] + 1),
         tuple(_learn(rates, state.buckets, scale, ratio) for scale, _, ratio in judged),
     )
-    return known, CountReading(judged[loudest][1], moved.count, moved.expected, parameters.scales_ms[loudest])
+    return known, CountReading(statistic, moved.count, moved.expected, exp(ratio), parameters.scales_ms[loudest])
 
 
 def settling(parameters: BaselineParameters, state: CountBaseline) -> bool:

@@ -14,14 +14,14 @@ _DAY_MS = 86_400_000
 class VolumeParameters(msgspec.Struct, frozen=True):
     """What the detector is told.
 
-    `once_in_ms`: the return period that is too much. `resolve_share`: all is well again below this share of it. `min_messages`:
-    fewer than this on the smoothed scale are never too many, however rare.
+    `once_in_ms`: the return period that is too much. `resolve_share`: all is well again below this share of it. `min_ratio`:
+    less than so many times the usual is never too much, however rare: on a key that hardly varies, little is.
     """
 
     baseline: BaselineParameters = BaselineParameters()
     once_in_ms: int = 4 * _DAY_MS
     resolve_share: float = 0.3
-    min_messages: float = 3.0
+    min_ratio: float = 1.5
 
 
 class VolumeReading(NamedTuple):
@@ -50,7 +50,6 @@ def judge(parameters: VolumeParameters, past: CountBaseline, start_ms: int, coun
 
 
 def _verdict(parameters: VolumeParameters, reading: CountReading, threshold: float) -> Verdict:
-    messages = reading.observed * reading.scale_ms / parameters.baseline.bucket_ms
-    if reading.statistic >= threshold and messages >= parameters.min_messages:
+    if reading.statistic >= threshold and reading.ratio >= parameters.min_ratio:
         return "breach"
     return "clear" if reading.statistic < threshold + log10(parameters.resolve_share) else "hold"

@@ -1,7 +1,7 @@
 """Whether the parameters would hold elsewhere: chosen without the series that they are scored on, and moved about. Pure."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import combinations
 from typing import TypeVar
@@ -19,6 +19,7 @@ Scores = Mapping[str, Score]
 
 RANGES: dict[str, tuple[float, ...]] = {
     "once_in_ms": tuple(days * _DAY_MS for days in (1, 2, 3, 4, 5, 7, 10)),
+    "min_ratio": (1.0, 1.25, 1.5, 2.0, 2.5),
     "resolve_share": (0.1, 0.2, 0.3, 0.5, 0.8),
     "keep_firing_ms": tuple(hours * _HOUR_MS for hours in (1, 2, 3, 6, 9, 12, 18)),
     "half_life_ms": tuple(days * _DAY_MS for days in (2, 4, 7, 10, 14)),
@@ -77,7 +78,12 @@ def shipped() -> dict[str, float]:
 
 def evaluate(series: Sequence[Series], choice: Choice, profile: Profile) -> Scores:
     """Score one choice on every series."""
-    return {one.name: score(detect(one, choice), len(one.counts), one.windows, profile) for one in series}
+    return judged(series, {one.name: detect(one, choice) for one in series}, profile)
+
+
+def judged(series: Iterable[Series], detections: Mapping[str, Collection[int]], profile: Profile) -> Scores:
+    """Score the detections on every series."""
+    return {one.name: score(detections[one.name], len(one.counts), one.windows, profile) for one in series}
 
 
 def total(scores: Scores, names: Iterable[str] | None = None) -> Score:
