@@ -25,8 +25,8 @@ _PRIOR_MS = 84 * _HOUR_MS
 _SETTLING_MS = 4 * _HOUR_MS
 """How much past the priors of the tail's slope and of its beginning are worth."""
 _LEAST_SLOPE = 0.02
-_MOST_EXCESS = 6.0
-"""An excess beyond this many slopes is learnt as this: the alarm itself must not set the bar for the next one."""
+_MOST_EXCESS = 4.0
+"""An excess beyond this many slopes is learnt as this, and the less the larger it was: an alarm must not hide the next one."""
 RARITY_RANGE = (-2.0, 9.0)
 """Beyond it a figure would claim more than a tail can tell."""
 
@@ -256,13 +256,15 @@ def _learn(rates: _Rates, buckets: int, scale: ScaleState, ratio: float) -> Scal
     slope, pace = _slope(scale), max(2 * rates.tail_rate, 1 / (buckets + rates.settling))
     if ratio <= scale.bar:
         return ScaleState(scale.count, scale.expected, max(0.0, scale.bar - pace * slope), scale.excess, scale.passes)
-    keep = 1 - min(0.5, rates.tail_rate / _TAIL)
+    excess = ratio - scale.bar
+    weight = min(1.0, _MOST_EXCESS * slope / excess)
+    keep = 1 - weight * min(0.5, rates.tail_rate / _TAIL)
     return ScaleState(
         scale.count,
         scale.expected,
         scale.bar + pace * slope * (1 - _TAIL) / _TAIL,
-        keep * scale.excess + min(ratio - scale.bar, _MOST_EXCESS * slope),
-        keep * scale.passes + 1,
+        keep * scale.excess + weight * min(excess, _MOST_EXCESS * slope),
+        keep * scale.passes + weight,
     )
 
 

@@ -54,13 +54,13 @@ def test_shipped_values_are_the_shipped_choice() -> None:
 def test_detections_are_alerts_not_buckets() -> None:
     """A burst of two hours is one detection, at once; another within `keep_firing_ms` after all was well is the same alert."""
     counts = bursty(20, 20)
-    key = _key(with_burst(with_burst(counts, 3_000, 24, 20), 3_150, 12, 20))
+    key = _key(with_burst(with_burst(counts, 3_000, 24, 20), 3_300, 12, 20))
     short, long = (
         [index for index in detect(key, Choice(keep_firing_ms=keep)) if index >= 3_000] for keep in (0, 48 * HOUR_MS)
     )
     assert short[0] == long[0] < 3_003
-    assert [index for index in short if 3_150 <= index < 3_153]
-    assert not [index for index in long if 3_003 <= index < 3_162]
+    assert [index for index in short if 3_300 <= index < 3_303]
+    assert not [index for index in long if 3_003 <= index < 3_312]
     assert [found.fires for found in look(key, Choice())].count(True) == len(detect(key, Choice()))
 
 

@@ -104,13 +104,24 @@ def test_little_more_than_usual_is_never_too_much() -> None:
     assert "breach" in verdicts(counts, replace(USUAL, min_ratio=1.1))
 
 
-def test_own_alarms_do_not_hide_the_next() -> None:
-    """Three bursts in six days are three alerts."""
-    counts = bursty(20, 28)
-    for day in (20, 23, 26):
-        counts = with_burst(counts, day * A_DAY, 6, 30)
+@pytest.mark.parametrize(("hours", "times", "apart"), [(1, 30, 3), (2, 20, 3), (6, 10, 10)])
+def test_own_alarms_do_not_hide_the_next(hours: int, times: int, apart: int) -> None:
+    """Three bursts some days apart are three alerts, each within the hour, although each of them was learnt from."""
+    counts, days = bursty(20, 21 + 2 * apart), [20 + apart * nth for nth in range(3)]
+    for day in days:
+        counts = with_burst(counts, day * A_DAY, hours * HOUR, times)
     found = verdicts(counts)
-    assert all("breach" in found[day * A_DAY : day * A_DAY + 6] for day in (20, 23, 26))
+    assert all("breach" in found[day * A_DAY : day * A_DAY + HOUR] for day in days)
+
+
+def test_what_comes_more_often_than_asked_for_ceases_to_alert() -> None:
+    """Six hours of ten times the usual, every second day: on such a key that is not rarer than once in four days."""
+    counts = bursty(20, 34)
+    for day in range(20, 34, 2):
+        counts = with_burst(counts, day * A_DAY, 6 * HOUR, 10)
+    found = verdicts(counts)
+    assert "breach" in found[20 * A_DAY : 21 * A_DAY]
+    assert "breach" not in found[30 * A_DAY :]
 
 
 def test_what_stays_ceases_to_alert() -> None:
