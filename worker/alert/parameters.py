@@ -164,4 +164,37 @@ class ShiftDetector(Windowed):
         return 10 * self.half_life
 
 
-Detector = Annotated[ShareDetector | SingleDetector | ShiftDetector, Field(discriminator="type")]
+class CountDetector(Windowed):
+    """What the detectors of counts have in common."""
+
+    window_default: ClassVar[str] = "1h"
+    buckets_default: ClassVar[int] = 12
+
+    once_in: Duration = 4 * _DAY_MS
+    """The return period that is too much: the key shows so high a count less often than that."""
+    resolve_share: Share = 0.3
+    """All is well again when what the key shows is as common as once in this share of `once_in`."""
+    min_ratio: Annotated[float, Field(ge=1)] = 1.5
+    """Less than so many times the usual is never too much, however rare."""
+
+    @property
+    def memory_ms(self) -> int:
+        """After a week of silence the key's past says little about its present."""
+        return 7 * _DAY_MS
+
+
+class VolumeDetector(CountDetector):
+    """Too many messages, whatever they say; see `detectors.counts`."""
+
+    type: Literal["volume"]
+
+
+class SurgeDetector(CountDetector):
+    """Too many negative messages by the key's own past; see `detectors.counts`."""
+
+    type: Literal["surge"]
+
+
+Detector = Annotated[
+    ShareDetector | SurgeDetector | ShiftDetector | SingleDetector | VolumeDetector, Field(discriminator="type")
+]

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.alert.faults import Fault
-from worker.alert.parameters import duration_text
+from worker.alert.parameters import CountDetector, duration_text
 from worker.alert.rules import Rule, RulesError, RuleSet, Scope, parse_rules
 
 
@@ -80,4 +80,6 @@ def _scope(scope: Scope) -> str:
 
 def _detector(rule: Rule) -> str:
     detector = rule.detector
+    if isinstance(detector, CountDetector):
+        return f"{detector.type} once in {duration_text(detector.once_in)}"
     return f"{detector.type} {detector.threshold:g} in {duration_text(detector.window)}"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.benchmarks.nab.data import Series
-from worker.alert.baseline import CountBaseline
+from worker.alert.detectors.baseline import CountBaseline
+from worker.alert.detectors.counts import VolumeParameters, VolumeReading, judge
 from worker.alert.lifecycle import OK, Timing, advance
-from worker.alert.volume import VolumeParameters, VolumeReading, judge
 
 _HOUR_MS = 3_600_000
 

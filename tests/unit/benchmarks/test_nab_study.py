@@ -5,7 +5,7 @@ import pytest
 from tests.benchmarks.nab import data, study
 from tests.benchmarks.nab.detecting import Choice, detect, look
 from tests.benchmarks.nab.scoring import Profile, Score, normalised
-from tests.unit.worker.alert.count_streams import BUCKET_MS, bursty, with_burst
+from tests.unit.worker.alert.detectors.count_streams import BUCKET_MS, bursty, with_burst
 
 STANDARD = Profile(1.0, 0.11, 1.0)
 HOUR_MS = 3_600_000

@@ -67,7 +67,7 @@ def test_other_durations_are_refused(text: object) -> None:
         (("bucket: 30s", "bucket: 1s"), r"r\.yaml:5: rules\[0\]\.detector: window has 300 buckets; at most 240"),
         (
             ("type: share", "type: trend"),
-            r"r\.yaml:5: rules\[0\]\.detector: no such type as 'trend'\. Types: share, single, shift",
+            r"r\.yaml:5: rules\[0\]\.detector: no such type as 'trend'\. Types: share, surge, shift, single, volume",
         ),
         (
             ("severity: critical", "severity: grave"),

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.alert.count_streams import A_DAY, BUCKET_MS, DAY_MS, after, bursty, fold, with_burst
-from worker.alert.baseline import RARITY_RANGE, BaselineParameters, CountBaseline, expectation, skip, step
+from tests.unit.worker.alert.detectors.count_streams import A_DAY, BUCKET_MS, DAY_MS, after, bursty, fold, with_burst
+from worker.alert.detectors.baseline import RARITY_RANGE, BaselineParameters, CountBaseline, expectation, skip, step
 
 USUAL = BaselineParameters()
 HOUR_MS = 3_600_000

@@ -4,9 +4,13 @@ from math import log10
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.worker.alert.count_streams import A_DAY, BUCKET_MS, DAY_MS, bursty, with_burst
-from worker.alert.baseline import CountBaseline
-from worker.alert.volume import VolumeParameters, VolumeReading, judge
+from tests.unit.worker.alert.builders import rules, signal
+from tests.unit.worker.alert.detectors.count_streams import A_DAY, BUCKET_MS, DAY_MS, bursty, with_burst
+from worker.alert.decide import decide
+from worker.alert.detectors.baseline import CountBaseline
+from worker.alert.detectors.counts import VolumeParameters, VolumeReading, judge
+from worker.alert.state import KeyState
+from worker.messages import AlertEvent
 
 USUAL = VolumeParameters()
 HOUR = 12
@@ -134,3 +138,36 @@ def test_what_stays_ceases_to_alert() -> None:
 def test_silence_is_well() -> None:
     """No messages are not too many: the absence of data is another detector's."""
     assert set(verdicts([*bursty(20, 3), *[0] * A_DAY])[-A_DAY + HOUR * 12 :]) == {"clear"}
+
+
+RULES = """
+rules:
+  - name: loud
+    detector: {type: volume, once_in: 1d}
+  - name: outcry
+    detector: {type: surge, once_in: 1d, min_messages: 20}
+"""
+
+
+def told(counts: Iterable[tuple[int, int]]) -> list[tuple[str, str, int]]:
+    """Rule, state and hour of the alerts on a key with so many messages and negatives in each five minutes."""
+    at_s, state, events, watermark_ms = 0, KeyState("entity:acme"), list[AlertEvent](), 0
+    for messages, negatives in counts:
+        for number in range(messages):
+            item = signal(at_s + number / 1_000, "negative" if number < negatives else "neutral")
+            watermark_ms = max(watermark_ms, item.event_time_ms)
+            decision = decide(rules(RULES), state, item, watermark_ms)
+            state, events = decision.state, [*events, *decision.events]
+        at_s += 300
+    return [(event.rule, event.state, event.at_ms // 3_600_000) for event in events]
+
+
+def test_both_detectors_of_counts_work_in_rules() -> None:
+    """Much talk is no outcry; the same talk as ever with ten times the negatives is one, and no volume."""
+    calm = [(10 + step % 5, 1 + step % 2) for step in range(600)]
+    loud = told([*calm, *[(120, 1)] * 12, *calm[:60]])
+    assert [(rule, state) for rule, state, _ in loud] == [("loud", "firing"), ("loud", "resolved")]
+    assert loud[0][2] == 50, "within the hour"
+    outcry = told([*calm, *[(12, 12)] * 12, *calm[:60]])
+    assert [(rule, state) for rule, state, _ in outcry] == [("outcry", "firing"), ("outcry", "resolved")]
+    assert told(calm) == []

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from worker.alert.baseline import BaselineParameters, CountBaseline, CountReading, step
+from worker.alert.detectors.baseline import BaselineParameters, CountBaseline, CountReading, step
 
 BUCKET_MS = 300_000
 A_DAY = 288

@@ -1,12 +1,13 @@
-"""Too many messages of a key, whatever they say: rarer than once in so many days by the key's own past. Pure."""
+"""Too many messages of a key, or too many negative ones: rarer than once in so many days by the key's own past."""
 
 from math import log10
 from typing import NamedTuple
 
 import msgspec
 
-from worker.alert.baseline import BaselineParameters, CountBaseline, CountReading, settling, step
-from worker.alert.detectors import Verdict
+from worker.alert.detectors.baseline import BaselineParameters, CountBaseline, CountReading, settling, step
+from worker.alert.detectors.reading import Reading, Verdict, View
+from worker.alert.parameters import SurgeDetector, VolumeDetector
 
 _DAY_MS = 86_400_000
 
@@ -53,3 +54,27 @@ def _verdict(parameters: VolumeParameters, reading: CountReading, threshold: flo
     if reading.statistic >= threshold and reading.ratio >= parameters.min_ratio:
         return "breach"
     return "clear" if reading.statistic < threshold + log10(parameters.resolve_share) else "hold"
+
+
+def volume(parameters: VolumeDetector, past: CountBaseline, view: View) -> tuple[CountBaseline, Reading]:
+    """Judge the count of messages. That there are none is a count like any other."""
+    return _read(parameters, past, view, view.newest.messages)
+
+
+def surge(parameters: SurgeDetector, past: CountBaseline, view: View) -> tuple[CountBaseline, Reading]:
+    """Judge the count of negative messages; a window without enough messages says nothing about them."""
+    past, reading = _read(parameters, past, view, view.newest.negatives)
+    return past, reading._replace(verdict="no_data") if view.window.messages < parameters.min_messages else reading
+
+
+def _read(
+    parameters: VolumeDetector | SurgeDetector, past: CountBaseline, view: View, count: int
+) -> tuple[CountBaseline, Reading]:
+    told = VolumeParameters(
+        baseline=BaselineParameters(bucket_ms=parameters.bucket),
+        once_in_ms=parameters.once_in,
+        resolve_share=parameters.resolve_share,
+        min_ratio=parameters.min_ratio,
+    )
+    past, found = judge(told, past, view.at_ms - parameters.bucket, count)
+    return past, Reading(found.verdict, found.statistic, found.threshold, found.figures.expected)

@@ -63,7 +63,7 @@ class ScaleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     passes: float
 
 
-class CountBaseline(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class CountBaseline(msgspec.Struct, frozen=True, array_like=True, tag="counts", gc=False):
     """The past of one key. `at_ms` is the end of the newest bucket; sums are of counts, cut off, and weights of buckets."""
 
     at_ms: int | None = None
