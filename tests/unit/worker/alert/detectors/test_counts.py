@@ -165,9 +165,9 @@ def told(counts: Iterable[tuple[int, int]]) -> list[tuple[str, str, int]]:
 def test_both_detectors_of_counts_work_in_rules() -> None:
     """Much talk is no outcry; the same talk as ever with ten times the negatives is one, and no volume."""
     calm = [(10 + step % 5, 1 + step % 2) for step in range(600)]
-    loud = told([*calm, *[(120, 1)] * 12, *calm[:60]])
+    loud = told([*calm, *[(120, 1)] * 12, *calm[:240]])
     assert [(rule, state) for rule, state, _ in loud] == [("loud", "firing"), ("loud", "resolved")]
     assert loud[0][2] == 50, "within the hour"
-    outcry = told([*calm, *[(12, 12)] * 12, *calm[:60]])
-    assert [(rule, state) for rule, state, _ in outcry] == [("outcry", "firing"), ("outcry", "resolved")]
+    outcry = told([*calm, *[(12, 12)] * 12, *calm[:12]])
+    assert outcry == [("outcry", "firing", 50)]
     assert told(calm) == []
