@@ -147,13 +147,16 @@ class Loader:
         # Once for the watermark, which lies that far back, and once for signals that may be that much out of order.
         reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
-        restored = known.before(start)[-self._options.restored_events :]
-        effects = Effects(start, NEVER_MS, {}, {}, restored, 0)
+        before = known.before(start)
+        # An event was decided at a boundary that the watermark had passed, so no older signal may count now. The newest event
+        # time of all may lie later still, but nothing on record tells.
+        newest_ms = max((stored.event.at_ms + lateness_ms for stored in before), default=NEVER_MS)
+        effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], 0)
         try:
             self._store.commit(alert_commit(partition, None, effects))
         except FencedError as error:
             raise RetryableError(f"{name_of(partition)} is being rebuilt by another worker") from error
-        return PartitionState(start, NEVER_MS, {})
+        return PartitionState(start, newest_ms, {})
 
 
 def _on_record(partition: TopicPartition, known: Sequence[StoredEvent], end: int) -> int | None:
