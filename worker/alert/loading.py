@@ -148,8 +148,8 @@ class Loader:
         reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
         before = known.before(start)
-        # An event was decided at a boundary that the watermark had passed, so no older signal may count now; one that says
-        # "stale" may have been caused by a clock. The newest event time of all may lie later still, but nothing on record tells.
+        # An event was decided at a boundary that the watermark had passed, so no older signal may count now; but one that says
+        # "stale" may have been caused by a clock. The newest event time of all may lie later, but nothing on record tells.
         passed_ms = (stored.event.at_ms for stored in before if stored.event.state != "stale")
         newest_ms = max((at_ms + lateness_ms for at_ms in passed_ms), default=NEVER_MS)
         effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], 0)
