@@ -50,7 +50,7 @@ def test_a_bad_file_shows_every_fault(tidings: Tidings) -> None:
     assert code == 1
     first, second = out.splitlines()
     assert first.startswith(
-        "mine.yaml:3: rules[0].detector: no such type as 'shar'; did you mean `share`? Types: share, single,"
+        "mine.yaml:3: rules[0].detector: no such type as 'shar'; did you mean `share`? Types: share, surge,"
     )
     assert second == 'mine.yaml:4: rules[0].for: expected a duration such as "30s", "5m" or "1h30m", not 5'
 
