@@ -10,7 +10,7 @@ When a rule goes, or no longer covers a key, a firing alert is resolved with the
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -45,19 +45,34 @@ class Decision(NamedTuple):
     reasons: tuple[RuleReason, ...]
 
 
+class Look(NamedTuple):
+    """What a rule saw of a key at one boundary, and what it made of it."""
+
+    rule: Rule
+    alert_key: str
+    scene: Scene
+    step: Step
+
+
+Observe = Callable[[Look], None]
+"""Told of every look, in order of time for each rule and key; it cannot change what is decided."""
+
+
 class _Outcome(NamedTuple):
     state: RuleState | None
     events: list[AlertEvent]
     reasons: list[RuleReason]
 
 
-def decide(rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms: int) -> Decision:
+def decide(
+    rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms: int, observe: Observe | None = None
+) -> Decision:
     """Return what becomes of a key when the watermark has reached `watermark_ms` and, where there is one, `signal` came.
 
     `signal` must be of the state's key, and the watermark must have taken account of it. Without a signal only what the
     watermark makes due is done.
     """
-    outcomes = {rule.name: _look(rule, state, signal, watermark_ms) for rule in rules.for_key(state.alert_key)}
+    outcomes = {rule.name: _look(rule, state, signal, watermark_ms, observe) for rule in rules.for_key(state.alert_key)}
     for name in state.rules.keys() - outcomes.keys():
         outcomes[name] = _remove(name, state.rules[name], watermark_ms)
     kept = {name: outcome.state for name, outcome in outcomes.items() if outcome.state is not None}
@@ -77,7 +92,7 @@ def alert_id(rule: str, alert_key: str, started_at_ms: int) -> str:
     return hashlib.sha256(f"{rule}\n{alert_key}\n{started_at_ms}".encode()).hexdigest()[:16]
 
 
-def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int) -> _Outcome:
+def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int, observe: Observe | None) -> _Outcome:
     closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
     stored = key.rules.get(rule.name)
     intake = _intake(rule, signal, closed_ms) if signal else None
@@ -89,7 +104,7 @@ def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int) -
         state, reason = _adopt(rule, state, closed_ms)
         reasons.append(reason)
     if closed_ms > state.evaluated_ms:
-        state, events, found = _close(rule, key.alert_key, state, closed_ms)
+        state, events, found = _close(rule, key.alert_key, state, closed_ms, observe)
         reasons += found
     return _Outcome(_take(rule, state, signal, intake), events, reasons)
 
@@ -131,7 +146,7 @@ class _Closed(NamedTuple):
     reasons: list[RuleReason]
 
 
-def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int) -> _Closed:
+def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, observe: Observe | None) -> _Closed:
     """Look at the windows of every boundary up to `closed_ms`."""
     detector = rule.detector
     looks = windows.Looks(detector.bucket, rule.span_ms, state.evaluated_ms, closed_ms)
@@ -139,6 +154,8 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int) -> _Clo
     for at_ms in windows.boundaries(state.buckets, state.seen_ms, looks):
         before = state
         state, step, scene = _judge(rule, before, at_ms)
+        if observe is not None:
+            observe(Look(rule, alert_key, scene, step))
         if step.life.status != before.life.status and (told := _TOLD.get(step.life.status)):
             event = _event(rule, alert_key, _Change(told, step), scene)
             events.append(event)
@@ -208,6 +225,6 @@ def _due(rule: Rule | None, state: RuleState) -> int | None:
     if state.life.status != "ok" or rule.no_data == "fire":
         return state.evaluated_ms + detector.bucket
     news = state.buckets if detector.moves_without_data else windows.since(state.buckets, state.evaluated_ms)
-    if not news or windows.total(state.buckets).messages < detector.min_messages:
+    if not news or not windows.hold(state.buckets, detector.min_messages):
         return None
     return max(state.evaluated_ms, news[0].start_ms) + detector.bucket

@@ -48,6 +48,9 @@ class Windowed(Part):
     buckets_default: ClassVar[int] = 10
     moves_without_data: ClassVar[bool] = False
     """Whether a window can become too much by messages leaving it."""
+    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = None
+    """What the baseline of its readings is the usual of: the mean score, or a count per bucket; None: it has none, or of its
+    own statistic. A backtest draws it there."""
 
     window: Duration = 0
     """How far back messages count, and evidence is shown."""
@@ -134,6 +137,7 @@ class ShiftDetector(Windowed):
 
     window_default: ClassVar[str] = "1h"
     buckets_default: ClassVar[int] = 12
+    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "score"
 
     type: Literal["shift"]
     threshold: Annotated[float, Field(gt=0)] = 10.0

@@ -109,7 +109,24 @@ def since(buckets: Buckets, start_ms: int) -> Buckets:
 
 def total(buckets: Buckets) -> Tally:
     """Return the figures of all messages in the buckets."""
-    return sum((bucket.tally for bucket in buckets), start=Tally())
+    messages = negatives = score = square = worst = 0
+    for bucket in buckets:
+        tally = bucket.tally
+        messages += tally[0]
+        negatives += tally[1]
+        score += tally[2]
+        square += tally[3]
+        worst = max(worst, tally[4])
+    return Tally(messages, negatives, score, square, worst)
+
+
+def hold(buckets: Buckets, messages: int) -> bool:
+    """Tell whether the buckets hold so many messages."""
+    for bucket in reversed(buckets):
+        messages -= bucket.tally[0]
+        if messages <= 0:
+            return True
+    return messages <= 0
 
 
 class Looks(NamedTuple):
