@@ -7,6 +7,7 @@ PACKAGES := worker training deploy
 MODEL := triton_repo/sentiment/1/model.onnx
 ADAPTER := $(wildcard training/adapters/sentiment/*)
 ARGS ?=
+CHAOS ?= --seed 1 --minutes 20 --model-poison
 
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -41,7 +42,7 @@ test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton 
 	@pytest $(ARGS)
 
 chaos: setup ## break everything for 20 minutes, and count what was lost or doubled
-	@tidings chaos --seed 1 --minutes 20 --model-poison $(ARGS)
+	@tidings chaos $(CHAOS) $(ARGS)
 
 fuzz: setup ## a million mutated messages through the worker, and every parser under atheris
 	@python -m tests.fuzz $(ARGS)

@@ -187,7 +187,9 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         allowed_lateness_ms=int(alert.allowed_lateness_s * 1000),
         cached_keys=alert.cached_keys,
         max_records=alert.max_poll_records,
+        max_unrelayed=alert.max_unrelayed,
         restored_events=settings.redis.stream_max_events,
+        relays_at_once=settings.delivery == "exactly_once",
     )
     relay = Relay(sink, store, RelayOptions(topic=kafka.topics.alerts))
     return AlertRole(AlertPorts(source, store, ObservedHistory(KafkaHistory(kafka), start.watch)), relay, rules, options)

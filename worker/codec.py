@@ -8,7 +8,19 @@ import msgspec
 from msgspec import Meta
 
 from worker.errors import DecodeError
-from worker.messages import AlertEvent, AlertState, Kind, Message, Origin, OutRecord, Prediction, Record, Signal, TopicPartition
+from worker.messages import (
+    AlertEvent,
+    AlertState,
+    Kind,
+    Message,
+    Origin,
+    OutRecord,
+    Prediction,
+    Record,
+    Signal,
+    Tick,
+    TopicPartition,
+)
 from worker.ports import StoredEvent
 
 MAX_TEXT_CHARS = 8_192
@@ -76,6 +88,7 @@ _ALERT_TYPES: dict[AlertState, AlertType] = {
     "resolved": "io.tidings.alert.resolved",
 }
 _CLOUD_EVENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
+_TICK = ("tidings.control", b"tick")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKET = re.compile(r"[][{}]")
 _KNOWN = frozenset(InputMessage.__struct_fields__)
@@ -83,6 +96,7 @@ _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input_decoder = msgspec.json.Decoder(InputMessage)
 _encoder = msgspec.json.Encoder()
 _signal_decoder = msgspec.json.Decoder(Signal)
+_tick_decoder = msgspec.json.Decoder(Tick)
 _prediction_decoder = msgspec.json.Decoder(Prediction)
 _cloud_event_decoder = msgspec.json.Decoder(CloudEvent)
 
@@ -198,6 +212,18 @@ def encode_signal(signal: Signal) -> bytes:
 def decode_signal(body: bytes | None) -> Signal:
     """Decode what `encode_signal` made; raises DecodeError (`invalid_signal`)."""
     return _decode(_signal_decoder, body or b"", "invalid_signal")
+
+
+def tick_record(partition: TopicPartition, tick: Tick) -> OutRecord:
+    """Return the tick for its partition of signals; a header tells it from a signal."""
+    return OutRecord(partition.topic, None, _encoder.encode(tick), (_TICK,), partition=partition.partition)
+
+
+def decode_placed(record: Record) -> Signal | Tick:
+    """Decode what a partition of `sentiment.signals` holds; raises DecodeError (`invalid_signal`, `invalid_tick`)."""
+    if _TICK in record.headers:
+        return _decode(_tick_decoder, record.value or b"", "invalid_tick")
+    return decode_signal(record.value)
 
 
 def encode_alert_event(event: AlertEvent) -> bytes:

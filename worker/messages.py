@@ -46,6 +46,8 @@ class OutRecord(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+    partition: int | None = None
+    """By default the one that the key leads to."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -156,6 +158,15 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     excerpt: str
     model: ModelRef
     origin: Origin
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """Said in a partition of `sentiment.signals` that has been silent for long, at `at_ms` by the clock of who noticed.
+
+    It stands in the log, among the signals, so that everyone who reads them comes to the same decisions.
+    """
+
+    at_ms: int
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

@@ -53,6 +53,8 @@ class SourceStatistics(msgspec.Struct, frozen=True):
     """Whether it is a member that takes part, with or without partitions."""
     rebalances: int
     partitions: dict[TopicPartition, PartitionStatistics]
+    expired: int = 0
+    """How many offsets retention had removed before this consumer came to read them."""
 
 
 class Source(Protocol):
@@ -65,8 +67,10 @@ class Source(Protocol):
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Return up to `max_records`, in offset order per partition, of currently assigned partitions only.
 
+        Where the offset to read next has expired, it is said how much is lost, and reading goes on where the log begins.
+
         Raises:
-            FatalError: this member can no longer take part in the group.
+            FatalError: this member can no longer take part in the group, or a log ends before the offset to read next.
         """
         ...
 

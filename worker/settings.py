@@ -164,6 +164,8 @@ class AlertSettings(Section):
     """Alert keys whose state is held in memory."""
     max_poll_records: Count = 2_000
     """Signals handled in one cycle."""
+    max_unrelayed: Count = 100_000
+    """Signals decided whose events Kafka has not taken yet; past it the partitions are paused."""
 
 
 class OpsSettings(Section):

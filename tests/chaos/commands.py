@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,7 +37,7 @@ def chaos(
 ) -> None:
     """Break everything, again and again, and count what was lost or doubled.
 
-    Starts three Kafka brokers, Redis with a replica, Triton and five workers on this machine, sends the same input twice, once
+    Starts three Kafka brokers, Redis with a replica, Triton and six workers on this machine, sends the same input twice, once
     in peace and once under faults, and compares. Writes report.json, a readable report and a timeline. Exits with 1 unless
     every count is 0.
 
@@ -70,5 +71,25 @@ def chaos(
         report = run(options, show)
     for problem in report["problems"]:
         typer.secho(problem, fg="red")
+    typer.echo(summary(report))
     typer.echo(f"{report['verdict']}: {report['faults_total']} faults, {report['messages']} messages; see {out}/report.html")
     raise typer.Exit(0 if report["green"] else 1)
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """Return what is told beside the verdict, a line for each: the counts, what the faults came to, and what grew."""
+    from tests.chaos.verify import FAULTY, TOLD
+
+    def listed(figures: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {figure}" for name, figure in figures.items()) or "none"
+
+    lines = {
+        "counts": {name: report[name] for name in (*FAULTY, "orphans", *TOLD)},
+        "kinds of fault": {"injected": len(report["faults"])},
+        "without effect": report["faults_without_effect"],
+        "not injected": report["not_injected"],
+        "longest-lived": report["survivors"],
+        "growth of memory": report["growth"]["rss"],
+        "growth of open files": report["growth"]["open_files"],
+    }
+    return "\n".join(f"{name}: {listed(figures)}" for name, figures in lines.items())

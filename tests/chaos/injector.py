@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import redis
@@ -81,21 +82,24 @@ class Injector:
                 lock.release()
         except _FAILURES as error:
             did, injected = Did("", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"), False
-        self._note(FaultDone(fault.kind, did.target, start_s, self._now_s(), did.detail, injected))
+        self._note(FaultDone(fault.kind, did.target, start_s, self._now_s(), did.detail, injected, did.effective))
 
     def _note(self, fault: FaultDone) -> None:
         with self._noting:
             self.active.discard(fault.kind)
             self.done.append(fault)
+            line = asdict(fault)
+            if fault.effective:
+                del line["effective"]
             with self._timeline.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({name: getattr(fault, name) for name in fault.__dataclass_fields__}) + "\n")
+                file.write(json.dumps(line) + "\n")
 
     def _now_s(self) -> float:
         return round(time.monotonic() - self._began, 2)
 
 
 def heal(world: World) -> None:
-    """Bring everything back, whatever the faults left behind: links, servers, the model, workers, clocks.
+    """Bring everything back, whatever the faults left behind: links, servers, the model, workers; clocks that are off stay so.
 
     Raises:
         LocalStackError, OSError: a part does not come back.
@@ -110,7 +114,6 @@ def heal(world: World) -> None:
     stage.triton.revive()
     for slot in world.workers.slots:
         slot.disarm()
-        slot.shift_clock(0)
         slot.signal(signal.SIGCONT)
     for slot in world.workers.slots:
         slot.wanted = slot not in world.spare.values()

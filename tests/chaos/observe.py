@@ -70,7 +70,10 @@ class Onlooker:
         self._bootstrap = bootstrap
         self._stop = threading.Event()
         self.accounted: set[Place] = set()
+        self._events: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self.repeats: Counter[str] = Counter()
+        """Per topic, predictions of an input and alert events that were there before."""
         self.signal_ends: dict[int, int] = {}
         self.last_news_at = time.monotonic()
         self._thread = threading.Thread(target=self._read, name="onlooker", daemon=True)
@@ -96,7 +99,13 @@ class Onlooker:
         self.last_news_at = time.monotonic()
         if topic == self._names.predictions:
             origin = json.loads(message.value() or b"{}")["origin"]
-            self.accounted.add((origin["topic"], origin["partition"], origin["offset"]))
+            place = (origin["topic"], origin["partition"], origin["offset"])
+            self.repeats[topic] += place in self.accounted
+            self.accounted.add(place)
+        elif topic == self._names.alerts:
+            event = json.loads(message.value() or b"{}")["id"]
+            self.repeats[topic] += event in self._events
+            self._events.add(event)
         elif topic == self._names.dead_letters:
             self.accounted.add(_origin(message))
         elif topic == self._names.signals:

@@ -63,11 +63,17 @@ def _counts(report: Mapping[str, Any]) -> str:
     rows = [(name, report[name], _MEANINGS[name], bool(report[name])) for name in FAULTY]
     rows += [
         ("orphans", report["orphans"], "processes that outlived the run", bool(report["orphans"])),
-        ("stream_repeats", report["stream_repeats"], "stream entries written again as they were after Redis lost them", False),
+        ("stream_repeats", report["stream_repeats"], "stream entries written again after Redis lost them", False),
+        (
+            "by_wrong_clock",
+            report["by_wrong_clock"],
+            "predictions that rightly bear a time of a clock set off",
+            False,
+        ),
         (
             "rss_growth_ratio",
             report["rss_growth_ratio"],
-            "memory late in the run over early, of the role that grew most",
+            "memory late in a worker's life over early, of the longest-lived of each role the one that grew most",
             False,
         ),
         ("open_files_growth_ratio", report["open_files_growth_ratio"], "open files, likewise", False),
@@ -83,7 +89,8 @@ def _figure(value: float | None) -> str:
 
 
 def _facts(report: Mapping[str, Any]) -> str:
-    names = ("faults", "not_injected", "worker_restarts", "longest_lag_messages", "processor_share", "versions", "machine")
+    told = ("faults", "faults_without_effect", "not_injected", "worker_restarts", "survivors")
+    names = (*told, "longest_lag_messages", "processor_share", "versions", "machine")
     return "<h2>Facts</h2>" + _table(f'<tr><td>{name}<td class="small">{escape(_say(report[name]))}' for name in names)
 
 
@@ -95,10 +102,16 @@ def _faults(faults: Sequence[FaultDone]) -> str:
     head = "<tr><th>from, s<th>to, s<th>kind<th>target<th>what"
     rows = (
         f'<tr><td class="figure">{fault.start_s:.1f}<td class="figure">{fault.end_s:.1f}<td>{escape(fault.kind)}'
-        f'<td>{escape(fault.target)}<td class="small">{"" if fault.injected else "not injected: "}{escape(fault.detail)}'
+        f'<td>{escape(fault.target)}<td class="small">{_became(fault)}{escape(fault.detail)}'
         for fault in faults
     )
     return _table((head, *rows))
+
+
+def _became(fault: FaultDone) -> str:
+    if not fault.injected:
+        return "not injected: "
+    return "" if fault.effective else "without effect: "
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

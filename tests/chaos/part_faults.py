@@ -136,7 +136,8 @@ def _redis_emptied(world: World, _rng: random.Random, lasts_s: float) -> Did:
 
 def _redis_failover(world: World, _rng: random.Random, lasts_s: float) -> Did:
     lost = world.stage.redis.fail_over(lasts_s)
-    return Did("redis", f"the replica lagged {lasts_s:.1f} s; {lost} bytes of replication lost")
+    detail = f"the replica lagged {lasts_s:.1f} s or more; {lost.size} bytes lost, commits of {lost.partitions} partitions"
+    return Did("redis", detail, effective=lost.partitions > 0)
 
 
 def _triton_killed(world: World, _rng: random.Random, lasts_s: float) -> Did:

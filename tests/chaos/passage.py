@@ -31,11 +31,12 @@ class VoidError(LocalStackError):
 
 @dataclass(frozen=True)
 class Crew:
-    """How many workers of each role, and which bug is planted in them, if any."""
+    """How many workers of each role, which bug is planted in them, if any, and whether one of each role is spared."""
 
     score: int
     alert: int
     planted: str = ""
+    spare_one: bool = False
 
 
 class Passage:
@@ -55,7 +56,7 @@ class Passage:
         counts: Mapping[RoleName, int] = {"score": crew.score, "alert": crew.alert}
         with ExitStack() as closing:
             env = stage.settings(self.names, folder, plan.lateness_s) | {"CHAOS_PLANTED": crew.planted}
-            self.workers = Workers(folder, env, counts)
+            self.workers = Workers(folder, env, counts, spare_one=crew.spare_one)
             closing.callback(self.workers.kill)
             self.onlooker = Onlooker(bootstrap, self.names)
             closing.callback(self.onlooker.close)
@@ -91,7 +92,8 @@ class Passage:
     def finish_input(self, patience_s: float, tick: Callable[[], None]) -> bool:
         """Wait until all that was planned is sent and accounted for, then the same with the closing messages.
 
-        False when nothing went on for `patience_s` seconds: something is lost, and the rest was sent without waiting for it.
+        False when something is lost, and the rest was sent without waiting for it: the workers have committed past what has no
+        outcome, or nothing went on for `patience_s` seconds.
 
         Raises:
             VoidError: a message could not be sent.
@@ -143,17 +145,30 @@ class Passage:
         return arrival(self._plan, inputs)
 
     def _drained(self, count: int, patience_s: float, tick: Callable[[], None]) -> bool:
-        moved_at, moved = time.monotonic(), (0, 0)
+        moved_at, moved, past_at = time.monotonic(), (0, 0), 0.0
         while not (self.producer.done and self.predicted >= count and self.producer.hold.oldest_ms() is None):
             tick()
             self.check()
             now = (self.producer.acknowledged, self.predicted)
             if now != moved:
-                moved_at, moved = time.monotonic(), now
-            if time.monotonic() - moved_at > patience_s:
+                moved_at, moved, past_at = time.monotonic(), now, 0.0
+            calm_s = time.monotonic() - moved_at
+            if not past_at and calm_s > _CALM_S and self._committed_past_all():
+                past_at = time.monotonic()
+            if calm_s > patience_s or (past_at and time.monotonic() - past_at > _CALM_S):
                 return False
             time.sleep(_LOOK_EVERY_S)
         return True
+
+    def _committed_past_all(self) -> bool:
+        """Whether the score group's offsets lie past all that was sent: what has no outcome soon, never will."""
+        with suppress(KafkaException):
+            for topic in self.names.inputs.values():
+                positions = relay_positions(self._stage.cluster.bootstrap, f"{self.names.run}-score", topic, PARTITIONS)
+                if any(positions.get(number, -1) < self.producer.ends[topic, number] for number in range(PARTITIONS)):
+                    return False
+            return True
+        return False
 
     def _relayed(self) -> bool:
         with suppress(KafkaException):

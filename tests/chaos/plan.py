@@ -7,6 +7,12 @@ arguments give the same plan; but for the snippets, which come from the cache, i
 Event time runs as the clock does: a message sent `at_s` into the run was published `at_s` after `BASE_MS`. Topics that take
 these records need `retention.ms=-1`, since they bear these times as their timestamps too.
 
+One snippet in ten tells no time of its own, or one generations ahead, and so goes by its Kafka timestamp. One message in thirty
+has a Kafka timestamp that lies as far ahead, and so goes by the worker's clock: what its event time is differs from run to run,
+so it names nothing that is watched, and how far it may lie from the time of writing is for the verifier to say. All these
+times are farther from now than any clock of the harness jumps, so which rule applies never hangs on a jump. A time close to
+the bound of five minutes would be judged by the clock that jumped, and rightly so: nothing could be said of it.
+
 The sender keeps the skew: it holds a message back until no message without its outcome is more than `max_skew_ms` of event time
 older. So no signal comes later than the allowed lateness, whatever the order in which partitions are worked off, and the alerts
 of two runs are the same.
@@ -27,6 +33,8 @@ from training.data import LABELS, Snippet, Source, load_snippets, normalise
 
 BASE_MS = 1_766_880_000_000
 """2025-12-28T00:00:00Z, where event time begins."""
+FAR_MS = 4_102_444_800_000
+"""2100-01-01T00:00:00Z: further ahead than any clock jumps."""
 PLAN_ID = "plan-id"
 """The header that tells which message a dead letter was, where its key does not."""
 BURST = 10
@@ -36,7 +44,15 @@ ENTITIES = ("acme", "globex", "initech", "hooli", "vandelay", "cyberdyne", "tyre
 TOPICS = ("shipping", "billing", "rollout", "warranty", "staffing", "catering")
 KEYS_WATCHED = (*(f"entity:{name}" for name in ENTITIES), *(f"topic:{name}" for name in TOPICS))
 
-_BAD_EVERY, _ODD_EVERY, _POISON_EVERY = 50, 40, 150
+_BAD_EVERY, _ODD_EVERY, _POISON_EVERY, _CLOCK_EVERY = 50, 40, 150, 30
+_UNTIMED_SHARE = 0.1
+_NO_TIMES: tuple[dict[str, Any], ...] = (
+    {},
+    {"published_at": None},
+    {"published_at": "9999-12-31T23:59:59Z"},
+    {"published_at": "2099-01-01T00:00:00+00:00"},
+    {"published_at": FAR_MS},
+)
 _BAD_SHARE_OF_PERIOD = 0.45
 
 WATCHLIST = f"""\
@@ -84,7 +100,8 @@ class Planned:
     """One record for the input topic of `kind`, to be sent `at_s` seconds into the run.
 
     `expects` says where it must end: exactly one prediction under `id`, or exactly one dead letter. A dead letter has no id:
-    it is known by its header `PLAN_ID`, or else by its key, which is then `id`.
+    it is known by its header `PLAN_ID`, or else by its key, which is then `id`. With `by_clock` its event time is whatever the
+    worker's clock says, and `event_time_ms` is no more than its place in the order of sending.
     """
 
     id: str
@@ -96,6 +113,7 @@ class Planned:
     event_time_ms: int
     at_s: float
     expects: Literal["prediction", "dead_letter"]
+    by_clock: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,6 +193,7 @@ class _Author:
 
     def __init__(self, seed: int, period_s: float) -> None:
         self._rng = random.Random(seed)
+        self._times = random.Random(f"the times of {seed}")
         self._period_s = period_s
         self._bad, self._good, self._other = (cycle(self._rng.sample(pool, len(pool))) for pool in _pools())
         self._odd = count()
@@ -186,6 +205,8 @@ class _Author:
             return self._flawed(number, at_s)
         if poison and number % _POISON_EVERY == _POISON_EVERY // 2:
             return self._poison(number, at_s)
+        if number % _CLOCK_EVERY == _CLOCK_EVERY - 10:
+            return self._by_clock(number, at_s)
         if number % _ODD_EVERY == _ODD_EVERY - 1:
             return self._message(number, at_s, odd_message(next(self._odd), _event_time_ms(at_s)))
         keys = self._keys(at_s)
@@ -198,8 +219,9 @@ class _Author:
             fields["source"] = snippet.source.value
         if number % 11 == 0:
             fields["published_at"] = datetime.fromtimestamp(_event_time_ms(at_s) / 1000, UTC).isoformat()
-        if number % 13 == 0:
+        if self._times.random() < _UNTIMED_SHARE:
             del fields["published_at"]
+            fields |= self._times.choice(_NO_TIMES)
         return self._message(number, at_s, fields, "chat" if snippet.source is Source.TWEETS else "news")
 
     def glowing(self) -> Iterator[Snippet]:
@@ -241,6 +263,11 @@ class _Author:
             return _planned(name, kind, (name.encode(), value, ()), at_s, "dead_letter")
         key, headers = KEYS[number // _BAD_EVERY % len(KEYS)], HEADERS[number // _BAD_EVERY % len(HEADERS)]
         return _planned(name, kind, (key, value, ((PLAN_ID, name.encode()), *headers)), at_s, "dead_letter")
+
+    def _by_clock(self, number: int, at_s: float) -> Planned:
+        """Write what tells no time that can be, on nothing watched: a signal of the clock's time would end all windows."""
+        fields = {"text": f"Who knows what time it is? (#{number})", **self._times.choice(_NO_TIMES)}
+        return replace(self._message(number, at_s, fields), timestamp_ms=FAR_MS, by_clock=True)
 
     def _poison(self, number: int, at_s: float) -> Planned:
         """Write what decodes and is scored by nobody; the key spreads it over the partitions."""

@@ -77,9 +77,10 @@ class Numbered(NamedTuple):
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast: at the plan's own times (`at_s`), or as fast as the hold-back lets through."""
+    """How fast: at the plan's own times (`at_s`) or by so much ahead of them, or as fast as the hold-back lets through."""
 
     at_plan_times: bool
+    ahead_s: float = 0.0
 
 
 class PlanProducer:
@@ -97,6 +98,8 @@ class PlanProducer:
         self.hold = HoldBack(most_ms, onlooker.accounted)
         self._floors: defaultdict[tuple[str, int], int] = defaultdict(int)
         """Where, in each partition, to look from for a message that was not acknowledged."""
+        self.ends: defaultdict[tuple[str, int], int] = defaultdict(int)
+        """The offset after the last message that is known to be in each partition."""
         self._stop = threading.Event()
         self.sent = 0
         self.acknowledged = 0
@@ -154,7 +157,7 @@ class PlanProducer:
                 time.sleep(_LOOK_EVERY_S)
 
     def _may_go(self, message: Planned, now_s: float) -> bool:
-        if self.pace.at_plan_times and message.at_s > now_s:
+        if self.pace.at_plan_times and message.at_s > now_s + self.pace.ahead_s:
             return False
         return self.hold.allows(message.event_time_ms)
 
@@ -170,6 +173,7 @@ class PlanProducer:
                 placed |= self._look_up([one for one in left if one.number not in placed])
             for number, place in placed.items():
                 self.hold.placed(number, place)
+                self.ends[place[:2]] = max(self.ends[place[:2]], place[2] + 1)
                 self.acknowledged += 1
             left = [one for one in left if one.number not in placed]
             if left and time.monotonic() > deadline:

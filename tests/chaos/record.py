@@ -8,7 +8,10 @@ from tests.chaos.verify import Verdict
 
 @dataclass(frozen=True)
 class FaultDone:
-    """One fault of the schedule and what became of it; `injected` is False where it could not be brought about."""
+    """One fault of the schedule and what became of it.
+
+    `injected` is False where it could not be brought about, `effective` where it was and nothing could come of it.
+    """
 
     kind: str
     target: str
@@ -16,6 +19,12 @@ class FaultDone:
     end_s: float
     detail: str
     injected: bool
+    effective: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the faults that a run can say it went through."""
+        return self.injected and self.effective
 
 
 @dataclass(frozen=True)

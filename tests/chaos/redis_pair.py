@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import redis as client
 
@@ -19,6 +20,16 @@ from tests.chaos.proxy import Proxy
 LINK = "redis"
 REPLICATION = "redis-replication"
 _SYNC_LIMIT_S = 30.0
+_COMMIT_LIMIT_S = 20.0
+_COMMITTED = "*:meta"
+"""The keys that every commit of a worker writes, one per partition."""
+
+
+class Lost(NamedTuple):
+    """What a failover lost: bytes of replication, and partitions whose newest commit the replica did not have."""
+
+    size: int
+    partitions: int
 
 
 class RedisPair:
@@ -75,17 +86,17 @@ class RedisPair:
             if not server.alive:
                 server.restart()
 
-    def fail_over(self, lag_s: float) -> int:
-        """Let the replica fall behind for `lag_s`, kill the primary, promote the replica; returns how many bytes were lost.
+    def fail_over(self, lag_s: float) -> Lost:
+        """Let the replica fall behind for `lag_s` and by a commit at least, kill the primary, promote the replica.
 
-        The old primary is erased and becomes the replica of the new one.
+        No commit is waited for longer than 20 s. The old primary is erased and becomes the replica of the new one.
         """
         old, new = self._primary, 1 - self._primary
         if not self.await_sync():
             raise NotReadyError("the replica has not caught up since the last fault")
         self._proxy.set(REPLICATION, mode="cut")
         time.sleep(lag_s)
-        lost = self._offset(old) - self._offset(new)
+        lost = self._await_lag(old, new)
         self._servers[old].kill()
         self._ask(new).execute_command("REPLICAOF", "NO", "ONE")
         self._primary = new
@@ -108,6 +119,17 @@ class RedisPair:
                 return True
             time.sleep(0.2)
         return False
+
+    def _await_lag(self, old: int, new: int) -> Lost:
+        deadline = time.monotonic() + _COMMIT_LIMIT_S
+        while not (behind := self._behind(old, new)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return Lost(self._offset(old) - self._offset(new), behind)
+
+    def _behind(self, old: int, new: int) -> int:
+        """Return of how many partitions the one holds another commit than the other."""
+        one, other = self._ask(old), self._ask(new)
+        return sum(one.hgetall(key) != other.hgetall(key) for key in one.scan_iter(_COMMITTED))
 
     def _follow(self, number: int) -> None:
         self._ask(number).execute_command("REPLICAOF", LOOPBACK, str(self._proxy.port(REPLICATION)))

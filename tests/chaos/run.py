@@ -45,6 +45,14 @@ _JOINED_S = 60.0
 _WORK = "work"
 
 
+_AS_PLANNED = Pace(at_plan_times=True)
+Enough = Callable[[Passage, Injector], bool]
+
+
+def _never(_passage: Passage, _injector: Injector) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Options:
     """What was asked for on the command line."""
@@ -57,6 +65,12 @@ class Options:
     out: Path = Path("build/chaos")
     every_s: float = 4.0
     model_poison: bool = False
+    spare_one: bool = True
+
+    @property
+    def crew(self) -> Crew:
+        """Three workers of each role, of which one is spared; without that one alert worker less, so that each is hit often."""
+        return Crew(3, 3 if self.spare_one else 2, self.planted, self.spare_one)
 
     @property
     def kinds(self) -> list[Kind]:
@@ -66,11 +80,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Trial:
-    """What is sent, what came of it without faults, and which faults come now."""
+    """What is sent and how fast, what came of it without faults, which faults come now, and when that is enough."""
 
     plan: Plan
     reference: Outcome
     schedule: Sequence[Scheduled]
+    enough: Enough = _never
+    pace: Pace = _AS_PLANNED
 
     @property
     def messages(self) -> int:
@@ -133,14 +149,14 @@ def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> Ru
     """
     show.phase(f"{len(trial.schedule)} faults in {options.minutes:g} minutes", trial.messages)
     evidence, versions = Evidence(), stage.versions()
-    with Passage(stage, trial.plan, "faulty", Crew(3, 2, options.planted)) as passage:
+    with Passage(stage, trial.plan, "faulty", options.crew) as passage:
         world = World(stage, passage.workers, passage.names)
         _await_workers(passage)
         injector = Injector(world, trial.schedule, passage.folder / "timeline.jsonl")
         with _sampling(passage, evidence), _measuring(evidence):
-            passage.begin(Pace(at_plan_times=True))
+            passage.begin(trial.pace)
             injector.start()
-            _under_faults(injector, passage, show, options.minutes * 60)
+            _under_faults(injector, passage, show, options.minutes * 60, trial.enough)
         world.over.set()
         injector.finish(60)
         show.say("healing")
@@ -168,11 +184,13 @@ def under_faults(stage: Stage, trial: Trial, options: Options, show: Show) -> Ru
     )
 
 
-def _under_faults(injector: Injector, passage: Passage, show: Show, seconds: float) -> None:
-    """Wait for the time to pass; what is still under way may end in its own time, within limits."""
+def _under_faults(injector: Injector, passage: Passage, show: Show, seconds: float, enough: Enough) -> None:
+    """Wait for the time to pass or for enough; what is still under way may end in its own time, within limits."""
     tick = _telling(passage, show, injector)
     began = time.monotonic()
-    while time.monotonic() - began < seconds or not (injector.through or time.monotonic() - began > seconds + 60):
+    while not enough(passage, injector) and (
+        time.monotonic() - began < seconds or not (injector.through or time.monotonic() - began > seconds + 60)
+    ):
         tick()
         passage.check()
         time.sleep(_LOOK_EVERY_S)

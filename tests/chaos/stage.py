@@ -116,8 +116,12 @@ class Stage:
         return [self.proxy.pid, *(pid for server in self.servers() for pid in server.pids())]
 
     def create_topics(self, names: TopicNames) -> None:
-        """Make the topics of a run, three replicas each, two of which must have a record before it counts."""
-        wanted = [NewTopic(name, PARTITIONS, 3, config={"min.insync.replicas": "2"}) for name in names.all]
+        """Make the topics of a run, three replicas each, two of which must have a record before it counts.
+
+        The input's timestamps may lie in the future, as far as they like.
+        """
+        config = {"min.insync.replicas": "2", "message.timestamp.after.max.ms": str(2**63 - 1)}
+        wanted = [NewTopic(name, PARTITIONS, 3, config=config) for name in names.all]
         admin = self.cluster.admin()  # kept until all is done: a client that is collected takes its questions with it
         for future in admin.create_topics(wanted, operation_timeout=_LIMIT_S).values():
             future.result(_LIMIT_S)

@@ -9,6 +9,7 @@ import pytest
 from tests.chaos import lexicon
 from tests.chaos.odd_input import BAD_BODIES
 from tests.chaos.plan import BASE_MS, KEYS_WATCHED, PLAN_ID, Plan, Planned, make_plan
+from tests.chaos.shifts import FARTHEST_JUMP_S, NEAREST_JUMP_S
 from worker.alert.partition import PartitionMemory, Placed
 from worker.alert.rules import parse_rules
 from worker.codec import Clock, decode_message
@@ -31,10 +32,10 @@ def everything(plan: Plan) -> tuple[Planned, ...]:
     return (*plan.messages, *plan.closing)
 
 
-def decoded(planned: Planned, offset: int = 0) -> Message:
+def decoded(planned: Planned, offset: int = 0, clock: Clock = NOW) -> Message:
     """What the worker makes of a message."""
     record = Record(planned.kind, 0, offset, planned.key, planned.value, planned.timestamp_ms, planned.headers)
-    return decode_message(record, planned.kind, NOW)
+    return decode_message(record, planned.kind, clock)
 
 
 def is_poison(planned: Planned) -> bool:
@@ -102,7 +103,8 @@ def test_every_message_ends_where_it_is_planned_to() -> None:
             assert planned.expects == "dead_letter"
             reasons[error.reason] += 1
         else:
-            assert (message.id, message.event_time_ms) == (planned.id, planned.event_time_ms)
+            at_ms = NOW.now_ms if planned.by_clock else planned.event_time_ms
+            assert (message.id, message.event_time_ms) == (planned.id, at_ms)
             assert planned.expects == ("dead_letter" if is_poison(planned) else "prediction")
     assert reasons.keys() == {name.split(",")[0] for name in BAD_BODIES}
     assert 0.015 < reasons.total() / len(the_plan().messages) < 0.025
@@ -143,7 +145,23 @@ def test_input_is_as_motley_as_in_life() -> None:
     bodies = [json.loads(planned.value or b"") for planned in sent]
     assert 0.7 < sum("source" in body for body in bodies) / len(bodies) < 0.95
     assert {type(body.get("published_at")) for body in bodies} == {int, str, type(None)}
-    assert {message.event_time_source for message in map(decoded, sent)} == {"published_at", "kafka"}
+    sources = Counter(message.event_time_source for message in map(decoded, sent))
+    assert 0.08 < sources["kafka"] / len(sent) < 0.15
+    assert 0.025 < sources["clock"] / len(sent) < 0.04
+
+
+@pytest.mark.parametrize("shift_s", [-FARTHEST_JUMP_S, -NEAREST_JUMP_S, NEAREST_JUMP_S, FARTHEST_JUMP_S])
+def test_no_jump_of_the_clock_changes_a_time_but_those_that_are_the_clocks(shift_s: float) -> None:
+    """And those are of messages that name nothing watched, so that no alert hangs on them."""
+    shifted = NOW._replace(now_ms=NOW.now_ms + int(shift_s * 1_000))
+    matcher = Matcher(parse_watchlist(the_plan().watchlist, ""))
+    for planned in everything(the_plan()):
+        if planned.expects == "prediction":
+            before, after = decoded(planned), decoded(planned, clock=shifted)
+            assert before.event_time_source == after.event_time_source
+            assert after.event_time_ms - before.event_time_ms == (int(shift_s * 1_000) if planned.by_clock else 0)
+            assert (before.event_time_source == "clock") == planned.by_clock
+            assert not (planned.by_clock and matcher.match(before.content).alert_keys)
 
 
 def test_messages_come_at_the_rate_and_tenfold_in_a_burst() -> None:

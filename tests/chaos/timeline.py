@@ -82,7 +82,7 @@ def _draw_progress(axes: Axes, run: RunRecord) -> None:
     axes.plot(times, [point.sent for point in run.progress], color=_SENT, linewidth=3, label="sent")
     axes.plot(times, [point.predicted for point in run.progress], color=_PREDICTED, linewidth=1.4, label="with an outcome")
     axes.set_ylabel("messages")
-    injected = sum(fault.injected for fault in run.faults)
+    injected = sum(fault.counts for fault in run.faults)
     told = "green" if run.verdict.green else "red"
     axes.set_title(f"seed {run.seed}: {injected} faults in {run.minutes:g} minutes, verifier {told}", loc="left")
     if any(point.alerts for point in run.progress):
@@ -103,7 +103,7 @@ def _draw_lag(axes: Axes, run: RunRecord) -> None:
 
 
 def _draw_faults(axes: Axes, run: RunRecord) -> None:
-    """A row for each kind, those of a family in one colour; hollow where a fault could not be injected."""
+    """A row for each kind, those of a family in one colour; hollow where a fault was not injected or had no effect."""
     kinds = _kinds(run.faults)
     rows = {kind: row for row, kind in enumerate(reversed([*kinds, ""]))}
     shortest = _end_s(run) * _SHORTEST_SHARE
@@ -114,7 +114,7 @@ def _draw_faults(axes: Axes, run: RunRecord) -> None:
             max(shortest, fault.end_s - fault.start_s),
             left=fault.start_s,
             height=0.8,
-            color=colour if fault.injected else "none",
+            color=colour if fault.counts else "none",
             edgecolor=colour,
             linewidth=0.8,
         )

@@ -1,18 +1,21 @@
 """What a run under faults lost, doubled or changed, against a fault-free run of the same plan. Pure.
 
 Both runs are compared as their readers saw them. Each has topics and partitions of its own, so offsets and topic names may
-differ, and where a text was seen first (`duplicate_of`) depends on what one process remembers. All else must be the same.
+differ, and where a text was seen first (`duplicate_of`) depends on what one process remembers. An event time that is the
+clock's must be that of the writing, give or take how far clocks were set off. All else must be the same.
 """
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any
 
 from tests.chaos.alert_books import Finding, alert_findings, differences
 from tests.chaos.outcome import Outcome
 from tests.chaos.plan import PLAN_ID, Plan, Planned
+from tests.chaos.shifts import FARTHEST_JUMP_S, NEAREST_JUMP_S
 from worker.codec import decode_alert_event, decode_prediction
 from worker.errors import DecodeError
 from worker.messages import Record
@@ -22,13 +25,16 @@ SHOWN = 20
 MIN_FIRED = 5
 """Alerts that a reference must have fired and resolved to prove anything."""
 
+_MOST_OFF_MS = int((FARTHEST_JUMP_S + NEAREST_JUMP_S) * 1_000)
+_RIGHT_MS = int(NEAREST_JUMP_S * 500)
+"""So long a message may take from its decoding to its prediction."""
 _OURS = "tidings"
 _REASON = ("tidings.reason", "tidings-reason")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was found, 0 where all is well; `messages` is how many were sent, `stream_repeats` is told and no fault.
+    """What was found, 0 where all is well; `messages` is how many were sent, what is in `TOLD` is told and no fault.
 
     Attributes:
         messages: what the plan sent.
@@ -41,6 +47,7 @@ class Counts:
         alerts_out_of_order: events that go back in time on their key, or that fire or resolve twice in a row.
         alerts_differing: events that say something else than in the reference, or that it does not know.
         stream_repeats: entries that came again as they were, after Redis had lost its data.
+        by_wrong_clock: predictions with the time of a clock that was set off, where the clock's is the time to take.
     """
 
     messages: int = 0
@@ -53,9 +60,12 @@ class Counts:
     alerts_out_of_order: int = 0
     alerts_differing: int = 0
     stream_repeats: int = 0
+    by_wrong_clock: int = 0
 
 
-FAULTY = tuple(field.name for field in fields(Counts) if field.name not in {"messages", "stream_repeats"})
+TOLD = ("stream_repeats", "by_wrong_clock")
+"""The counts that say what a fault has led to and had to."""
+FAULTY = tuple(field.name for field in fields(Counts) if field.name not in {"messages", *TOLD})
 """The counts of which every one must be 0."""
 
 
@@ -118,6 +128,8 @@ def _predictions(plan: Plan, reference: Sequence[Record], faulty: Sequence[Recor
         before = known.get(_text(record.key))
         if _text(record.key) in expected and (difference := _prediction_difference(before, record)):
             yield Finding("predictions_differing", f"{_text(record.key)}: {difference}")
+        elif _text(record.key) in expected and _is_off(off_ms := _clock_ms(record)):
+            yield Finding("by_wrong_clock", f"{_text(record.key)}: {off_ms / 1000:+.0f} s")
 
 
 def _prediction_difference(before: Record | None, after: Record) -> str:
@@ -135,9 +147,19 @@ def _prediction_difference(before: Record | None, after: Record) -> str:
 
 def _said(record: Record) -> dict[str, Any]:
     """Return a prediction's JSON less what may differ between two runs."""
-    decode_prediction(record.value or b"")
+    free = {"origin", "duplicate_of", *(["event_time_ms"] if abs(_clock_ms(record)) <= _MOST_OFF_MS else ())}
     body: dict[str, Any] = json.loads(record.value or b"")
-    return {name: value for name, value in body.items() if name not in {"origin", "duplicate_of"}}
+    return {name: value for name, value in body.items() if name not in free}
+
+
+def _clock_ms(record: Record) -> float:
+    """Return how long after the writing of the record its event time lies, where that is the clock's; else infinity."""
+    prediction = decode_prediction(record.value or b"")
+    return prediction.event_time_ms - record.timestamp_ms if prediction.event_time_source == "clock" else inf
+
+
+def _is_off(clock_ms: float) -> bool:
+    return _RIGHT_MS < abs(clock_ms) < inf
 
 
 def _dead_letters(plan: Plan, reference: Sequence[Record], faulty: Sequence[Record]) -> Iterator[Finding]:
@@ -186,11 +208,16 @@ def _text(value: bytes | None) -> str:
 
 def _untimely(plan: Plan, predictions: Sequence[Record]) -> Iterator[str]:
     """Yield predictions of another event time than was planned: then alerts would hang on the clock."""
-    times = {planned.id: planned.event_time_ms for planned in _of(plan, "prediction").values()}
-    said = (decode_prediction(record.value or b"") for record in predictions)
-    wrong = [prediction.id for prediction in said if prediction.event_time_ms != times[prediction.id]]
+    planned = _of(plan, "prediction")
+    wrong = [_text(record.key) for record in predictions if not _is_timely(planned[_text(record.key)], record)]
     if wrong:
         yield f"the reference has {len(wrong)} predictions of another event time than planned, {wrong[0]} among them"
+
+
+def _is_timely(planned: Planned, record: Record) -> bool:
+    if planned.by_clock:
+        return abs(_clock_ms(record)) <= _RIGHT_MS
+    return decode_prediction(record.value or b"").event_time_ms == planned.event_time_ms
 
 
 def _trivial(alerts: Sequence[Record]) -> Iterator[str]:

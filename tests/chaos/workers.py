@@ -30,13 +30,15 @@ _WELL_AFTER_S = 10.0
 class Slot:
     """A place for one worker: who is in it now, and who has been.
 
-    `wanted` is what the supervisor works towards; `stopping_since` is when the process was asked to leave.
+    `wanted` is what the supervisor works towards; `stopping_since` is when the process was asked to leave. Whoever is in a slot
+    that is `spared` is never killed, told to leave or made to stand still, so that a leak has time to show.
     """
 
     role: RoleName
     number: int
     folder: Path
     wanted: bool = True
+    spared: bool = False
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     stopping_since: float | None = None
@@ -95,13 +97,16 @@ class Slot:
 class Workers:
     """The slots of one run and the thread that looks after them; processes die with that thread's process."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str], counts: Mapping[RoleName, int]) -> None:
+    def __init__(
+        self, folder: Path, env: Mapping[str, str], counts: Mapping[RoleName, int], *, spare_one: bool = False
+    ) -> None:
         """Make the slots; `start` fills them.
 
         Args:
             folder: for logs and orders.
             env: the workers' `TIDINGS_*` settings and what else they need.
             counts: workers per role.
+            spare_one: the first of each role is spared.
         """
         self._folder = folder
         self._env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ} | dict(env)
@@ -109,8 +114,8 @@ class Workers:
         self._lock = threading.Lock()
         self.slots: list[Slot] = []
         for role, count in counts.items():
-            for _ in range(count):
-                self.add(role)
+            for number in range(count):
+                self.add(role).spared = spare_one and number == 0
         self._thread = threading.Thread(target=self._supervise, name="workers", daemon=True)
 
     def start(self) -> None:

@@ -24,10 +24,11 @@ class NotInjectedError(Exception):
 
 
 class Did(NamedTuple):
-    """What a fault did: to what, and in words."""
+    """What a fault did: to what, in words, and whether anything could come of it."""
 
     target: str
     detail: str = ""
+    effective: bool = True
 
 
 @dataclass
@@ -47,20 +48,20 @@ class World:
         self.over.wait(seconds)
 
     @contextmanager
-    def a_worker(self, role: RoleName, rng: random.Random) -> Iterator[Slot]:
-        """Take a running worker that no other fault has in hand, at random.
+    def a_worker(self, role: RoleName, rng: random.Random, *, spared: bool = False) -> Iterator[Slot]:
+        """Take a running worker that no other fault has in hand, at random; one that is spared only if `spared` allows it.
 
         Raises:
             NotInjectedError: none is to be had.
         """
-        slot = self._take(role, rng)
+        slot = self._take(role, rng, spared=spared)
         try:
             yield slot
         finally:
             with self.lock:
                 self.busy.discard(slot.name)
 
-    def _take(self, role: RoleName, rng: random.Random) -> Slot:
+    def _take(self, role: RoleName, rng: random.Random, *, spared: bool) -> Slot:
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline and not self.over.is_set():
             with self.lock:
@@ -68,7 +69,7 @@ class World:
                 free = [
                     slot
                     for slot in self.workers.running(role)
-                    if slot.name not in self.busy and now - slot.started_at > _SETTLED_S
+                    if slot.name not in self.busy and now - slot.started_at > _SETTLED_S and (spared or not slot.spared)
                 ]
                 if free:
                     slot = rng.choice(free)

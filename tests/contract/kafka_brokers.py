@@ -113,6 +113,10 @@ class Broker(Protocol):
         """What a read_committed reader sees: waits for `count`, and takes what else is there."""
         ...
 
+    def expire(self, topic: str, before: int, partition: int = 0) -> None:
+        """Remove what lies before the offset, as retention does."""
+        ...
+
 
 def fill(broker: Broker, topic: str, count: int, partition: int = 0) -> None:
     """Produce values 0, 1, 2, ... with rising timestamps, 1,000 ms apart from 1,000 on."""
@@ -152,6 +156,10 @@ class MemoryBroker:
         found = self.broker.records(topic)
         assert len(found) >= count
         return found
+
+    def expire(self, topic: str, before: int, partition: int = 0) -> None:
+        """See `Broker`."""
+        self.broker.expire(TopicPartition(topic, partition), before)
 
 
 class RealBroker:
@@ -212,3 +220,8 @@ class RealBroker:
                 found += reader.read(0.2)
             found += reader.read(0.5)
         return sorted(found, key=lambda record: (record.partition, record.offset))
+
+    def expire(self, topic: str, before: int, partition: int = 0) -> None:
+        """See `Broker`."""
+        for done in self._admin.delete_records([ck.TopicPartition(topic, partition, before)]).values():
+            done.result(WAIT_S)

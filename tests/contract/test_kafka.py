@@ -10,6 +10,7 @@ from typing import Any
 
 import confluent_kafka as ck
 import pytest
+from structlog.testing import capture_logs
 
 from tests.conftest import Names
 from tests.contract.kafka_brokers import Broker, Member, MemoryBroker, RealBroker, Recorder, fill, until
@@ -18,6 +19,7 @@ from worker.adapters.kafka.source import Membership
 from worker.errors import AbortedError, FatalError, RetryableError, SettingsError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings, Topics
+from worker.testing.broker import InMemorySource
 
 REAL = pytest.mark.real
 GROUP = "g"
@@ -245,7 +247,9 @@ def test_the_listener_says_where_to_start(writing: Broker) -> None:
     assert second.values(one) == [b"3"]
 
 
-@pytest.mark.parametrize(("timestamp_ms", "offset"), [(0, 0), (1_000, 0), (1_001, 1), (3_000, 2), (3_001, 3), (10**12, 3)])
+@pytest.mark.parametrize(
+    ("timestamp_ms", "offset"), [(0, 0), (1_000, 0), (1_001, 1), (3_000, 2), (3_001, 3), (10**12, 3), (1 << 62, 3)]
+)
 def test_offsets_by_time(broker: Broker, timestamp_ms: int, offset: int) -> None:
     """The first offset at or after the time, the end offset where there is none."""
     topic = broker.topic(2)
@@ -463,10 +467,10 @@ def test_a_partition_whose_offset_cannot_be_told_yet_does_not_begin_anew(monkeyp
     assert source._consumer.begun == [(0, 2), (1, 7), (2, ck.OFFSET_BEGINNING)]  # type: ignore[attr-defined]
 
 
-def _small(member: Member) -> Member:
+def _small(member: Member, most: int = 3) -> Member:
     """Let the member poll a few records at a time, so that some are left when the rebalance comes."""
     usual = member.poll
-    member.poll = lambda most=3, timeout_s=0.0: usual(most, timeout_s)  # type: ignore[method-assign]
+    member.poll = lambda most=most, timeout_s=0.0: usual(most, timeout_s)  # type: ignore[method-assign]
     return member
 
 
@@ -518,6 +522,155 @@ def test_a_seek_holds_through_a_pause(broker: Broker) -> None:
         assert len(member.records) == before, order
         member.source.resume([zero])
         assert [record.offset for record in member.read(4)] == [2, 3, 4, 5], order
+
+
+HOW = ("committed", "told", "sought")
+
+
+def stands_at(broker: Broker, topic: str, offset: int, how: str) -> Member:
+    """A member that is to read on at this offset: the group's, the listener's own, or one that it seeks."""
+    zero = TopicPartition(topic, 0)
+    if how == "committed":
+        first = Member(broker.source(GROUP), topic)
+        until(lambda: bool(first.assigned), first)
+        broker.sink().commit([], {zero: offset}, first.source.group_metadata())
+        first.source.close()
+    member = Member(broker.source(GROUP), topic, Recorder({zero: offset} if how == "told" else {}))
+    if how == "sought":
+        until(lambda: bool(member.assigned), member)
+        member.source.seek({zero: offset})
+    return member
+
+
+def expired(member: Member) -> int:
+    """How many offsets it found gone."""
+    assert isinstance(member.source, KafkaSource | InMemorySource)
+    return member.source.expired
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_an_offset_past_the_end_is_no_word_for_the_beginning(broker: Broker, how: str) -> None:
+    """A log that lost its end, or a topic made anew, is not read again from its start: the error says what to do."""
+    topic = broker.topic()
+    fill(broker, topic, 3)
+    with pytest.raises(FatalError, match=rf"{topic}-0 is to be read on at offset 4, but ends at 3") as told:
+        until(lambda: False, stands_at(broker, topic, 4, how))
+    assert not broker.is_real or "kafka-consumer-groups.sh --reset-offsets" in str(told.value)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_the_end_itself_is_a_place_to_read_on(broker: Broker, how: str) -> None:
+    """A group that is done with all there is waits for what comes."""
+    topic = broker.topic()
+    fill(broker, topic, 3)
+    member = stands_at(broker, topic, 3, how)
+    until(lambda: bool(member.assigned), member)
+    if how != "sought":  # nothing of what lies before was ever asked for
+        assert member.poll() == []
+    before = len(member.records)
+    broker.produce(out(b"next", topic))
+    member.read(1)
+    assert [record.value for record in member.records[before:]] == [b"next"]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_what_expired_unread_is_told_and_counted(broker: Broker, how: str) -> None:
+    """Retention overtook the worker: how much is lost is said at once, and reading goes on where the log begins."""
+    topic = broker.topic()
+    fill(broker, topic, 6)
+    broker.expire(topic, 4)
+    with capture_logs() as logged:
+        member = stands_at(broker, topic, 1, how)
+        until(lambda: expired(member) > 0, member)
+    lines = [line for line in logged if line["event"] == "records expired unread"]
+    assert lines == [
+        {
+            "event": "records expired unread",
+            "log_level": "error",
+            "partition": f"{topic}-0",
+            "first": 1,
+            "upto": 4,
+            "offsets": 3,
+        }
+    ]
+    until(lambda: member.values()[-2:] == [b"4", b"5"], member)
+    assert expired(member) == 3
+
+
+def test_what_expired_before_the_group_was_there_is_no_loss(broker: Broker) -> None:
+    """A group without offsets begins where the log does, and so does one that is rewound."""
+    topic = broker.topic()
+    fill(broker, topic, 6)
+    broker.expire(topic, 4)
+    member = Member(broker.source(GROUP), topic)
+    assert [record.offset for record in member.read(2)] == [4, 5]
+    member.source.rewind(member.assigned)
+    assert [record.offset for record in member.read(2)] == [4, 5]
+    assert expired(member) == 0
+
+
+def test_what_expires_while_paused_is_told_when_resumed(broker: Broker) -> None:
+    """The partition stays paused meanwhile, the others go on, and afterwards it can be paused and sought as ever."""
+    topic = broker.topic(2)
+    zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    fill(broker, topic, 8)
+    member = Member(broker.source(GROUP), topic)
+    until(lambda: len(member.values(zero)) == 2, _small(member, most=1))
+    member.source.pause([zero])
+    broker.expire(topic, 6)
+    fill(broker, topic, 2, partition=1)
+    until(lambda: len(member.values(one)) == 2, member)
+    assert len(member.values(zero)) == 2
+    member.source.resume([zero])
+    until(lambda: len(member.values(zero)) == 4, member)
+    assert member.values(zero) == [b"0", b"1", b"6", b"7"]
+    assert expired(member) == 4
+    member.source.pause([zero])
+    member.source.seek({zero: 3})
+    for _ in range(3):
+        member.poll()
+    assert (len(member.values(zero)), expired(member)) == (4, 4)
+    member.source.resume([zero])
+    until(lambda: len(member.values(zero)) == 6, member)
+    assert (member.values(zero)[4:], expired(member)) == ([b"6", b"7"], 7)
+
+
+def test_a_seek_is_good_whether_or_not_the_loss_was_heard_of(broker: Broker) -> None:
+    """The client has given the partition up and we do not know yet; paused, it stays so."""
+    topic = broker.topic()
+    zero = TopicPartition(topic, 0)
+    fill(broker, topic, 6)
+    broker.expire(topic, 4)
+    member = stands_at(broker, topic, 1, "sought")
+    for _ in range(20):  # time for the broker to answer
+        member.source.offsets_at([zero], 0)
+    member.source.pause([zero])
+    member.source.seek({zero: 5})
+    before = len(member.records)
+    for _ in range(3):
+        member.poll()
+    assert len(member.records) == before
+    member.source.resume([zero])
+    assert [record.offset for record in member.read(1)] == [5]
+    assert expired(member) == 0
+
+
+def test_members_come_and_go_after_a_loss(broker: Broker) -> None:
+    """A partition that was begun again is handed on as any other."""
+    topic = broker.topic(2)
+    for partition in range(2):
+        fill(broker, topic, 6, partition)
+        broker.expire(topic, 4, partition)
+    first = Member(broker.source(GROUP), topic, Recorder({TopicPartition(topic, number): 1 for number in range(2)}))
+    until(lambda: len(first.values()) == 4, first)
+    first.listener.starts.clear()
+    second = Member(broker.source(GROUP), topic)
+    until(lambda: len(first.assigned) == len(second.assigned) == 1, first, second)
+    until(lambda: len(second.values()) == 2, first, second)
+    second.source.close()
+    until(lambda: len(first.assigned) == 2, first)
+    assert expired(first) == 6
+    assert first.values(first.assigned[0])[:2] == [b"4", b"5"]
 
 
 def test_without_transactions_nothing_is_committed_that_was_not_delivered(untransacted: RealBroker) -> None:
@@ -691,6 +844,10 @@ def test_a_consumer_tells_where_it_stands(real: RealBroker) -> None:
     assert source.statistics.brokers_up > 0
     assert source.statistics.in_group
     assert source.statistics.rebalances >= 1
+    assert source.statistics.expired == 0
+    real.expire(mine.topic, 2)
+    member.source.seek({mine: 0})
+    until(lambda: source.statistics is not None and source.statistics.expired == 2, member)
 
 
 def test_a_plain_reader_sees_what_is_committed(real: RealBroker) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import redis
+from confluent_kafka.admin import AdminClient
 
 from tests.conftest import Names
 from worker.adapters.kafka import PlainProducer, PlainReader, create_topics
@@ -94,6 +95,12 @@ class Flow:
         client = redis.Redis.from_url(self.settings.redis.url.get_secret_value())
         with closing(client):
             return sum(int(client.delete(key)) for key in client.scan_iter(f"{self.settings.redis.prefix}:*"))
+
+    def lose_group(self) -> None:
+        """Delete the alert group with its committed offsets, as they expire while there is no worker; none may be in it."""
+        admin = AdminClient({"bootstrap.servers": self.settings.kafka.bootstrap_servers, "log_level": 0})
+        for done in admin.delete_consumer_groups([f"{self.settings.kafka.group_prefix}-alert"]).values():
+            done.result(30)
 
     @contextmanager
     def worker(self, roles: str = "score,alert") -> Iterator["WorkerProcess"]:

@@ -154,6 +154,27 @@ def test_a_lost_redis_is_made_good(flow: Flow) -> None:
     assert flow.stream_alerts() == events
 
 
+@pytest.mark.parametrize("redis_too", [False, True], ids=["group", "group and Redis"])
+def test_a_lost_group_is_made_good(flow: Flow, redis_too: bool) -> None:
+    """Its offsets are gone while an alert is firing, and Redis too perhaps: nothing is sent again, and the alert resolves."""
+    with flow.worker() as first:
+        flow.send_messages("news", films([GOOD] * 30 + [BAD] * 30, START_MS))
+        (fired,) = flow.alerts(1)
+        flow.predictions(60)
+        first.terminate()
+    flow.lose_group()
+    if redis_too:
+        flow.lose_redis()
+    with flow.worker() as second:
+        flow.send_messages("news", films([BAD] * 10 + [GOOD] * 90, START_MS + 60 * 2_000))
+        events = flow.alerts(2)
+        (line,) = second.lines("the relay's position was lost, and is taken from the record")
+    assert line["position"] > 0
+    assert [event.state for event in events] == ["firing", "resolved"]
+    assert (events[0], events[1].alert_id) == (fired, fired.alert_id)
+    assert flow.stream_alerts() == events
+
+
 @pytest.mark.parametrize("leave", ["terminate", "kill"])
 def test_restart_loses_and_doubles_nothing(flow: Flow, leave: str) -> None:
     """A worker that is asked to leave, or killed, in the middle of the stream is followed by one that goes on where it was."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.source_tree import Module, own_imports, read_modules
 
-LEAVES = frozenset({"worker.messages", "worker.errors", "worker.settings", "worker.wire"})
+LEAVES = frozenset({"worker.messages", "worker.errors", "worker.settings", "worker.wire", "worker.backoff"})
 ROLES = frozenset(
     {"worker.score.role", "worker.score.inference", "worker.alert.role", "worker.alert.loading", "worker.alert.relay"}
 )

@@ -5,7 +5,7 @@ open, and a window is looked at once the allowed lateness has passed.
 """
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 import msgspec
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from worker.alert.decide import Decision, Observe
 from worker.alert.flow import Flow
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState
-from worker.messages import AlertEvent, Signal
+from worker.messages import AlertEvent, Signal, Tick
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -79,11 +79,11 @@ class Backtest:
         self._only = only
         self._partitions: dict[int, _Partition] = {}
 
-    def take(self, partition: int, signals: list[Signal]) -> None:
-        """Decide on a run of one partition's signals."""
+    def take(self, partition: int, run: Sequence[Signal | Tick]) -> None:
+        """Decide on a run of one partition's signals, and ticks where its log has any."""
         if partition not in self._partitions:
             self._partitions[partition] = _Partition(Flow(self._rules, self._lateness_ms, self._observe))
-        self._partitions[partition].take(signals, self._only)
+        self._partitions[partition].take(run, self._only)
 
     def outcome(self) -> Outcome:
         """Return what it has come to so far."""
@@ -117,24 +117,25 @@ class _Partition:
         self._ended: list[Alert] = []
         self._open: dict[tuple[str, str], Alert] = {}
 
-    def take(self, signals: list[Signal], only: Set[str] | None) -> None:
+    def take(self, run: Sequence[Signal | Tick], only: Set[str] | None) -> None:
         flow, states, keys = self.flow, self.flow.states, self.keys
-        for signal in signals:
-            key = signal.alert_key
-            keys[key] += 1
-            self.first_ms = min(self.first_ms, signal.event_time_ms)
-            if only is not None and key not in only:
-                flow.move(signal.event_time_ms, self._turned)
-                continue
-            if key not in states:
-                states[key] = KeyState(key)
-            flow.take(signal, self._turned)
+        for placed in run:
+            if isinstance(placed, Signal):
+                key, event_time_ms = placed.alert_key, placed.event_time_ms
+                keys[key] += 1
+                self.first_ms = min(self.first_ms, event_time_ms)
+                if only is not None and key not in only:
+                    flow.move(event_time_ms, self._turned)
+                    continue
+                if key not in states:
+                    states[key] = KeyState(key)
+            flow.take(placed, self._turned)
 
     def alerts(self) -> list[Alert]:
         return [*self._ended, *self._open.values()]
 
-    def _turned(self, _before: KeyState, decision: Decision, signal: Signal | None) -> None:
-        if signal is not None and (late := [rule for rule, reason in decision.reasons if reason == "late"]):
+    def _turned(self, _before: KeyState, decision: Decision, cause: Signal | Tick | None) -> None:
+        if cause is not None and (late := [rule for rule, reason in decision.reasons if reason == "late"]):
             self.late.update(late)
             self.late_signals += 1
         for event in decision.events:

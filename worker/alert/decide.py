@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from worker.alert import windows
 from worker.alert.detectors import View, judge
 from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
-from worker.alert.lifecycle import Cause, Reason, Status, Step, Timing, advance
+from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
 from worker.alert.state import KeyState, RuleState
 from worker.messages import AlertEvent, AlertState, Signal
@@ -79,6 +79,36 @@ def decide(
     events = sorted((event for outcome in outcomes.values() for event in outcome.events), key=lambda e: (e.at_ms, e.rule))
     reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
     return Decision(key_state(rules, state.alert_key, kept), tuple(events), reasons)
+
+
+def silence(rules: RuleSet, state: KeyState, at_ms: int) -> Decision:
+    """Return what becomes of a key when its partition has fallen silent, as a tick at `at_ms` says: all that is known is over.
+
+    A firing alert is stale, neither resolved nor sure any more, and a pending one is dropped. Nothing else changes: a tick does
+    not move the watermark, and whatever comes next counts as if there had been none.
+    """
+    outcomes = [_silence(rule, state, at_ms) for rule in rules.for_key(state.alert_key) if rule.name in state.rules]
+    kept = {**state.rules, **{rule: found for rule, found, _, _ in outcomes}}
+    events = tuple(event for _, _, event, _ in outcomes if event is not None)
+    return Decision(key_state(rules, state.alert_key, kept), events, tuple(RuleReason(o.rule, o.reason) for o in outcomes))
+
+
+class _Silenced(NamedTuple):
+    rule: str
+    state: RuleState
+    event: AlertEvent | None
+    reason: Reason
+
+
+def _silence(rule: Rule, key: KeyState, at_ms: int) -> _Silenced:
+    state = key.rules[rule.name]
+    at_ms = max(at_ms, state.evaluated_ms)
+    step = advance(state.life, "silent", at_ms, _timing(rule))
+    event = None
+    if step.reason == "went_silent" and state.fired is not None:
+        told = _identity(state.fired.alert_id, "stale", step.life)
+        event = replace(state.fired, id=told.id, state="stale", episode=told.episode, reason=step.reason, at_ms=at_ms)
+    return _Silenced(rule.name, replace(state, life=step.life, fired=event or state.fired), event, step.reason)
 
 
 def key_state(rules: RuleSet, alert_key: str, kept: Mapping[str, RuleState]) -> KeyState:
@@ -178,6 +208,17 @@ def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, S
     return replace(state, life=step.life, seen_ms=seen_ms, memory=memory), step, Scene(at_ms, window, state.late, reading)
 
 
+class _Identity(NamedTuple):
+    id: str
+    episode: int
+
+
+def _identity(alert: str, told: AlertState, life: Life) -> _Identity:
+    """Return the event's id, and which stretch of the alert's life it tells of: silence ends one, its end begins the next."""
+    episode = max(1, life.silences + (told != "stale"))
+    return _Identity(f"{alert}-{told}" + (f"-{episode}" if episode > 1 and told != "resolved" else ""), episode)
+
+
 class _Change(NamedTuple):
     told: AlertState
     step: Step
@@ -186,9 +227,9 @@ class _Change(NamedTuple):
 def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEvent:
     life, evidence = change.step.life, gather(rule, scene)
     short = alert_id(rule.name, alert_key, life.since_ms)
-    episode = max(1, life.silences + (change.told != "stale"))
+    told = _identity(short, change.told, life)
     return AlertEvent(
-        id=f"{short}-{change.told}" + (f"-{episode}" if episode > 1 and change.told != "resolved" else ""),
+        id=told.id,
         alert_id=short,
         state=change.told,
         reason=change.step.reason,
@@ -200,7 +241,7 @@ def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEv
         at_ms=scene.at_ms,
         evidence=evidence,
         model=model_of(scene.window),
-        episode=episode,
+        episode=told.episode,
         labels=labels_of(rule, alert_key),
         link=link_of(rule, alert_key, short, evidence),
     )

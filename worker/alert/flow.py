@@ -6,14 +6,14 @@ The live role and a backtest both stand on this, so that the same signals make t
 from collections import OrderedDict
 from collections.abc import Callable
 
-from worker.alert.decide import Decision, Observe, decide
+from worker.alert.decide import Decision, Observe, decide, silence
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState
 from worker.alert.timers import Timers
-from worker.messages import Signal
+from worker.messages import Signal, Tick
 
-Turned = Callable[[KeyState, Decision, Signal | None], None]
-"""Told of each decision: the state before it, the decision, and the signal, None where the watermark alone caused it."""
+Turned = Callable[[KeyState, Decision, Signal | Tick | None], None]
+"""Told of each decision: the state before it, the decision, and what caused it, None where a timer ran out."""
 
 
 class Flow:
@@ -31,22 +31,34 @@ class Flow:
         """Return how far the watermark will have come once a signal of that time was taken."""
         return max(self.max_event_time_ms, event_time_ms) - self._lateness_ms
 
-    def take(self, signal: Signal, turned: Turned) -> None:
-        """Move the watermark on, decide on every key that falls due by it, then on the signal's own."""
-        self.move(signal.event_time_ms, turned)
-        self._turn(signal.alert_key, signal, self.max_event_time_ms - self._lateness_ms, turned)
+    def take(self, placed: Signal | Tick, turned: Turned) -> None:
+        """Decide on every key that falls due by a signal, then on its own; or, by a tick, on every key that has a timer."""
+        if isinstance(placed, Tick):
+            self._fall_silent(placed, turned)
+            return
+        self.move(placed.event_time_ms, turned)
+        watermark_ms = self.max_event_time_ms - self._lateness_ms
+        before = self.states[placed.alert_key]
+        decision = decide(self._rules, before, placed, watermark_ms, self._observe)
+        self._accept(before, decision, placed, turned)
 
     def move(self, event_time_ms: int, turned: Turned) -> None:
         """Move the watermark on, and decide on every key that falls due by it."""
         self.max_event_time_ms = max(self.max_event_time_ms, event_time_ms)
         watermark_ms = self.max_event_time_ms - self._lateness_ms
         while (key := self.timers.pop(watermark_ms)) is not None:
-            self._turn(key, None, watermark_ms, turned)
+            before = self.states[key]
+            self._accept(before, decide(self._rules, before, None, watermark_ms, self._observe), None, turned)
 
-    def _turn(self, key: str, signal: Signal | None, watermark_ms: int, turned: Turned) -> None:
-        before = self.states[key]
-        self.states.move_to_end(key)
-        decision = decide(self._rules, before, signal, watermark_ms, self._observe)
+    def _fall_silent(self, tick: Tick, turned: Turned) -> None:
+        """Let every key that has a timer, as each with an open alert has, know of the silence."""
+        for key in sorted(self.timers.keys()):
+            before = self.states[key]
+            self._accept(before, silence(self._rules, before, tick.at_ms), tick, turned)
+
+    def _accept(self, before: KeyState, decision: Decision, cause: Signal | Tick | None, turned: Turned) -> None:
+        key = before.alert_key
         self.states[key] = decision.state
+        self.states.move_to_end(key)
         self.timers.set(key, decision.state.due_ms)
-        turned(before, decision, signal)
+        turned(before, decision, cause)

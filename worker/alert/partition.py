@@ -13,15 +13,15 @@ from worker.alert.rebuild import Past, as_told
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState, decode_state, encode_state
 from worker.alert.timers import Timers
-from worker.messages import Signal
+from worker.messages import Signal, Tick
 from worker.ports import StoredEvent
 
 
 class Placed(NamedTuple):
-    """A signal and its offset; None in place of one that could not be decoded."""
+    """What stood at an offset: a signal, a tick, or None in place of what could not be decoded."""
 
     offset: int
-    signal: Signal | None
+    signal: Signal | Tick | None
 
 
 class Effects(NamedTuple):
@@ -66,12 +66,14 @@ class PartitionMemory:
 
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
-        signals = [placed.signal for placed in run if placed.signal is not None]
+        signals = [placed.signal for placed in run if isinstance(placed.signal, Signal)]
         newest_ms = max((signal.event_time_ms for signal in signals), default=NEVER_MS)
         due = self._flow.timers.until(self._flow.watermark_after(newest_ms))
         needed = dict.fromkeys([signal.alert_key for signal in signals] + due)
         if self.past is not None and run and run[-1].offset + 1 >= self.past.position:
             needed.update(dict.fromkeys(self._to_correct(self.past)))
+        if any(isinstance(placed.signal, Tick) for placed in run):
+            needed.update(dict.fromkeys(self._flow.timers.keys()))
         return [key for key in needed if key not in self._flow.states]
 
     def learn(self, keys: Iterable[str], stored: dict[str, bytes]) -> None:
@@ -146,8 +148,8 @@ class _Changes:
     def begin(self, offset: int) -> None:
         self._offset, self._sequence = offset, 0
 
-    def take(self, before: KeyState, decision: Decision, signal: Signal | None) -> None:
-        if signal is None or decision.state != before:
+    def take(self, before: KeyState, decision: Decision, cause: Signal | Tick | None) -> None:
+        if cause is None or decision.state != before:
             self.due[decision.state.alert_key] = decision.state.due_ms
         self.late += sum(reason.reason == "late" for reason in decision.reasons)
         for event in decision.events:

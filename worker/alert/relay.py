@@ -8,12 +8,14 @@ worker has handed to it, and to pass over them would lose them.
 Each record says in its headers which signal caused the event, so that `rebuild` can tell what happened from the topic alone.
 """
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
+from worker.backoff import back_off_s
 from worker.codec import alert_record
 from worker.errors import RetryableError
 from worker.messages import TopicPartition
@@ -30,6 +32,8 @@ class RelayOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Events of one partition in one transaction (more only where a single signal caused more)."""
     idle_commit_s: float = 1.0
     """Positions past which there was no event are committed this often, so that the group's lag tells the truth."""
+    max_pause_s: float = 5.0
+    """Pauses between tries that fail grow to this."""
 
 
 class _Place(msgspec.Struct):
@@ -47,12 +51,20 @@ class _Move(NamedTuple):
 class Relay:
     """Relays the assigned partitions. Told of them, and driven, by the alert role; never waits but for its neighbours."""
 
-    def __init__(self, sink: Sink, store: AlertStore, options: RelayOptions | None = None) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        store: AlertStore,
+        options: RelayOptions | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._sink = sink
         self._store = store
         self._options = options or RelayOptions()
         self._places: dict[TopicPartition, _Place] = {}
-        self._committed_at_s = float("-inf")
+        self._jitter = jitter
+        self._failures = 0
+        self._committed_at_s = self._not_before_s = float("-inf")
 
     def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
         """Take on partitions at their committed positions, None meaning their beginning."""
@@ -68,6 +80,18 @@ class Relay:
         if partition in self._places:
             self._places[partition].unread = True
 
+    def behind(self, reached: Mapping[TopicPartition, int]) -> int:
+        """Return how many signals the positions are behind the offsets `reached`, all partitions together."""
+        return sum(
+            max(0, offset - self._places[partition].position)
+            for partition, offset in reached.items()
+            if partition in self._places
+        )
+
+    def hurry(self) -> None:
+        """Commit the positions at the next call of `pump`, whether there are events or not."""
+        self._committed_at_s = float("-inf")
+
     def pump(self, reached: Mapping[TopicPartition, int], group: object, now_s: float) -> int:
         """Relay what is in the store of signals before the offsets `reached`, in one transaction; return how many events.
 
@@ -75,17 +99,24 @@ class Relay:
         2. Produce them and commit the new positions; without events, only when it is time to.
         3. Only then move on in memory, and trim the streams.
 
-        What fails in a way that may pass moves nothing, and is done again at the next call. `now_s` is monotonic.
+        What fails in a way that may pass moves nothing, and is done again at a call a little later. `now_s` is monotonic.
 
         Raises:
             FatalError: the sink or the store cannot go on.
         """
+        if now_s < self._not_before_s:
+            return 0
         try:
             moves = {partition: self._read(partition, offset) for partition, offset in reached.items()}
-            return self._commit({partition: move for partition, move in moves.items() if move is not None}, group, now_s)
+            sent = self._commit({partition: move for partition, move in moves.items() if move is not None}, group, now_s)
         except RetryableError as error:
-            log.warning("relay postponed", error=str(error))
+            self._failures += 1
+            pause_s = back_off_s(self._failures, self._options.max_pause_s, self._jitter())
+            self._not_before_s = now_s + pause_s
+            log.warning("relay postponed", attempt=self._failures, pause_s=round(pause_s, 2), error=str(error))
             return 0
+        self._failures = 0
+        return sent
 
     def _read(self, partition: TopicPartition, reached: int) -> _Move | None:
         place = self._places.get(partition)

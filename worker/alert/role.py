@@ -3,9 +3,10 @@
 The offset lives with the effects, in the store; the consumer group's committed offset is the relay's position.
 """
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from worker.alert.loading import AlertOptions, AlertPorts, Loader, alert_commit,
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.relay import Relay
 from worker.alert.rules import RuleSet
+from worker.backoff import back_off_s
 from worker.codec import decode_signal
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
 from worker.messages import AlertEvent, Record, Signal, TopicPartition
@@ -52,7 +54,7 @@ class AlertRole:
         self._failed_loads = 0
         self._load_after_s = self._checked_at_s = float("-inf")
         self._backlog: list[Record] = []
-        self._subscribed = False
+        self._held = self._subscribed = False
         self._stop = threading.Event()
         self.counts = AlertCounts()
 
@@ -60,6 +62,11 @@ class AlertRole:
     def waiting(self) -> frozenset[TopicPartition]:
         """The partitions that are ours and whose state could not be loaded yet; they are paused."""
         return frozenset(self._waiting)
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing new is read until the relay, to which Kafka does not listen, has caught up."""
+        return self._held
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; the cycle under way is finished, unless the store does not answer.
@@ -74,7 +81,7 @@ class AlertRole:
     def run_until_idle(self, timeout_s: float = 0.0) -> None:
         """Work until a cycle of `timeout_s` brings no signal and relays no event, as tests and backfills want it."""
         relayed, waited = -1, True
-        while self.step(timeout_s, time.monotonic()) or waited or self.counts.relayed != relayed:
+        while self.step(timeout_s, time.monotonic()) or self._held or waited or self.counts.relayed != relayed:
             relayed, waited = self.counts.relayed, bool(self._waiting)
 
     @property
@@ -88,7 +95,7 @@ class AlertRole:
     def step(self, timeout_s: float, now_s: float) -> int:
         """Do one cycle and return how many signals it took; `now_s` is monotonic.
 
-        1. Poll; partitions may come and go in it.
+        1. Poll, paused if the relay is too far behind; partitions may come and go in it.
         2. Decide each partition's run of signals and commit its effects with the new offset.
         3. See that the store still stands where we left it, and load the partitions whose state is not here.
         4. Relay what is new on the stream.
@@ -96,6 +103,7 @@ class AlertRole:
         if not self._subscribed:
             self._source.subscribe([self._options.topic], self)
             self._subscribed = True
+        self._hold_or_go_on()
         records = self._take(timeout_s)
         holders = dict(self._memory)
         for partition, run in _by_partition(records).items():
@@ -103,8 +111,7 @@ class AlertRole:
                 self._advance(partition, holders[partition], run)
         self._check_store(now_s)
         self._load_waiting(now_s)
-        reached = {partition: memory.next_offset or 0 for partition, memory in self._memory.items()}
-        self.counts.relayed += self._relay.pump(reached, self._source.group_metadata(), now_s)
+        self.counts.relayed += self._relay.pump(self._reached(), self._source.group_metadata(), now_s)
         return len(records)
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -130,6 +137,31 @@ class AlertRole:
         """Drop the partitions; the store would refuse what we might still commit."""
         self._forget(partitions)
         log.warning("partitions lost", partitions=_names(partitions))
+
+    def _reached(self) -> dict[TopicPartition, int]:
+        return {partition: memory.next_offset or 0 for partition, memory in self._memory.items()}
+
+    def _hold_or_go_on(self) -> None:
+        """Read nothing new while the relay is too far behind: the stream, and what is kept of each signal, would grow for ever.
+
+        Paused in every cycle: a rebalance, or an answer of the store that was waited for, resumes partitions.
+        """
+        behind, limit = self._relay.behind(self._reached()), self._options.max_unrelayed
+        before, held = self._held, behind > (limit // 2 if self._held else limit)
+        try:
+            if held:
+                self._source.pause(list(self._memory))
+            elif before:
+                self._source.resume(list(self._memory))
+        except RetryableError as error:
+            log.warning("partitions could be neither held nor let go", error=str(error))
+            return
+        self._held = held
+        if held and not before:
+            self._relay.hurry()
+            log.warning("holding back: alert events are not relayed to Kafka", unrelayed_signals=behind, limit=limit)
+        elif before and not held:
+            log.info("reading on: alert events are relayed again", unrelayed_signals=behind)
 
     def _take(self, timeout_s: float) -> list[Record]:
         backlog, self._backlog = self._backlog, []
@@ -182,6 +214,7 @@ class AlertRole:
         if not self._waiting or now_s < self._load_after_s:
             return
         partitions = sorted(self._waiting)
+        self._drop(partitions)  # they are read anew
         try:
             self._source.pause(partitions)
             starts = self._load(partitions)
@@ -261,7 +294,7 @@ class AlertRole:
         self._backlog += self._poll(self._pause_s(attempt))
 
     def _pause_s(self, attempt: int) -> float:
-        return float(min(0.05 * 2.0 ** min(attempt, 10), self._options.store_pause_s))
+        return back_off_s(attempt + 1, self._options.store_pause_s, random.random())  # noqa: S311 - jitter, no secret
 
     def _load(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         """Return where to read each partition from, None for the group's committed offset; they no longer wait.
@@ -283,8 +316,12 @@ class AlertRole:
         self._waiting -= gone
         for partition in gone:
             self._memory.pop(partition, None)
-        self._backlog = [record for record in self._backlog if record.topic_partition not in gone]
+        self._drop(gone)
         self._relay.forget(list(gone))
+
+    def _drop(self, partitions: Container[TopicPartition]) -> None:
+        """Drop what was polled of these and not yet taken up."""
+        self._backlog = [record for record in self._backlog if record.topic_partition not in partitions]
 
 
 def _by_partition(records: Iterable[Record]) -> dict[TopicPartition, list[Record]]:

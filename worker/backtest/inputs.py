@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from worker.backtest.rows import Place, RowReader, checked
-from worker.codec import decode_signal
+from worker.codec import decode_placed
 from worker.errors import DecodeError, SelectionError, SettingsError
-from worker.messages import Record, Signal
+from worker.messages import Record, Signal, Tick
 from worker.settings import KafkaSettings
 
 _CHUNK_BYTES = 1 << 20
@@ -30,10 +30,10 @@ class Fault(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some signals of one partition in their order, what could not be read among them, and how much of the input it was."""
+    """Some signals, and ticks, of one partition in their order, what could not be read among them, and how much of the input it was."""
 
     partition: int
-    signals: list[Signal]
+    signals: list[Signal] | list[Signal | Tick]
     faults: list[Fault]
     done: int
 
@@ -143,13 +143,14 @@ class Topic:
             yield self._batch(records)
 
     def _batch(self, records: list[Record]) -> Batch:
-        signals, faults = list[Signal](), list[Fault]()
+        placed, faults = list[Signal | Tick](), list[Fault]()
         for record in records:
             try:
-                signals.append(checked(decode_signal(record.value)))
+                found = decode_placed(record)
+                placed.append(checked(found) if isinstance(found, Signal) else found)
             except DecodeError as error:
                 faults.append(Fault(f"{self.name}-{record.partition} offset {record.offset}", str(error)))
-        return Batch(records[0].partition, signals, faults, len(records))
+        return Batch(records[0].partition, placed, faults, len(records))
 
 
 @contextmanager

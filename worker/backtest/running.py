@@ -14,6 +14,7 @@ from worker.alert.rules import RuleSet
 from worker.backtest.inputs import Fault, Input
 from worker.backtest.trace import Trace
 from worker.errors import SelectionError
+from worker.messages import Signal
 
 MAX_FAULTS = 100
 """So many are named; the others are counted."""
@@ -83,7 +84,7 @@ def trace(source: Input, plan: Plan, keys: Set[str], trace: Trace) -> None:
     with _bar("drawing", source.total) as bar:
         for batch in source.batches():
             for signal in batch.signals:
-                if signal.alert_key in keys:
+                if isinstance(signal, Signal) and signal.alert_key in keys:
                     trace.count(signal)
             test.take(batch.partition, batch.signals)
             bar.advance(bar.task_ids[0], batch.done)

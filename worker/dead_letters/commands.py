@@ -204,6 +204,8 @@ def _send(letters: "_Read", where: "Destination", *, as_json: bool) -> None:
     for name, why in outcome.failures.items():
         typer.secho(f"{name}: {escaped(why)}", fg="red", err=True)
     said = f"{outcome.delivered:,} sent again" + (f", {outcome.failed:,} could not be" if outcome.failed else "")
+    if outcome.unknown:
+        said += f", of {outcome.unknown:,} it is not known"
     if outcome.interrupted:
         said += f"; broken off after {outcome.last or 'none'}" + (f", --after {outcome.last} goes on" if outcome.last else "")
     typer.echo(said, err=True)

@@ -48,13 +48,17 @@ class Destination(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a replay. `failures` names some of those that failed; `last` is the last letter that was dealt with."""
+    """What became of a replay. `failures` names some of those that failed; `last` is the last letter that was dealt with.
+
+    Of the `unknown` it is not known whether they arrived, for nobody waited any longer.
+    """
 
     delivered: int
     failed: int
     failures: dict[str, str]
     last: str | None
     interrupted: bool
+    unknown: int = 0
 
 
 def destination(kafka: KafkaSettings, to: str | None) -> Destination:
@@ -71,19 +75,25 @@ def destination(kafka: KafkaSettings, to: str | None) -> Destination:
 def replay(letters: Iterable[DeadLetter], to: Destination, sender: Sender) -> Outcome:
     """Send the letters again; on Ctrl-C stop, and wait for what was sent so far, so that the counts are right.
 
+    A further Ctrl-C ends that waiting too, and what was not heard of is counted as unknown.
+
     Raises:
         RetryableError: the cluster did not answer.
     """
     last: str | None = None
-    interrupted = False
+    handled, interrupted = 0, False
     try:
         for letter in letters:
             _send(letter, to, sender)
-            last = letter.id
+            last, handled = letter.id, handled + 1
     except KeyboardInterrupt:
         interrupted = True
-    sender.flush()
-    return Outcome(sender.delivered, sender.failed, sender.failures, last, interrupted)
+    try:
+        sender.flush()
+    except KeyboardInterrupt:
+        interrupted = True
+    unknown = max(0, handled - sender.delivered - sender.failed)
+    return Outcome(sender.delivered, sender.failed, sender.failures, last, interrupted, unknown)
 
 
 def _send(letter: DeadLetter, to: Destination, sender: Sender) -> None:

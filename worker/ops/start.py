@@ -1,5 +1,6 @@
 """Waiting at the start for what is not there yet: a neighbour may come up after us, in any order."""
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from worker.backoff import back_off_s
 from worker.errors import RetryableError, StoppedError
 from worker.ops.watch import ModelWatch, RoleWatch
 
@@ -27,14 +29,16 @@ class Start:
         model: ModelWatch,
         stop: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.watch = watch
         self.model = model
         self._stop = stop
         self._monotonic = monotonic
+        self._jitter = jitter
 
     def until(self, part: str, what: str, call: Callable[[], T], remedy: str = "") -> T:
-        """Call until it works, waiting 1 s doubling to 15 s in between; the first failure is logged, then ever fewer.
+        """Call until it works, waiting 1 s doubling to 15 s in between, less jitter; of the failures ever fewer are logged.
 
         Args:
             part: `kafka`, `redis` or `model`, as `/readyz` names it.
@@ -48,7 +52,7 @@ class Start:
         """
         self._report(part, False, f"asking {what}")
         reminder = _Reminder(self._monotonic())
-        pause_s, waited = _FIRST_PAUSE_S, False
+        attempt = 1
         while True:
             try:
                 found = call()
@@ -56,15 +60,14 @@ class Start:
                 if self._stop.is_set():
                     raise StoppedError(f"told to leave while waiting for {what}") from error
                 self._waiting(part, what, f"{error}{'; ' + remedy if remedy else ''}", reminder)
-                waited = True
             else:
                 self._report(part, True, f"{what} is there")
-                if waited:
+                if attempt > 1:
                     log.info("there at last", what=what)
                 return found
-            if self._stop.wait(pause_s):
+            if self._stop.wait(back_off_s(attempt, _LONGEST_PAUSE_S, self._jitter(), _FIRST_PAUSE_S)):
                 raise StoppedError(f"told to leave while waiting for {what}")
-            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+            attempt += 1
 
     def _waiting(self, part: str, what: str, message: str, reminder: "_Reminder") -> None:
         self._report(part, False, f"waiting for {what}: {message}")

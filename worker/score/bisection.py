@@ -12,8 +12,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from worker.backoff import back_off_s
 from worker.score.batching import Batch, Tokenised
-from worker.score.breaker import Fault, back_off_s
+from worker.score.breaker import Fault
 
 T = TypeVar("T")
 _MAX_BACK_OFF_S = 1.0

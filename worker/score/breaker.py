@@ -8,14 +8,15 @@
 ```
 
 A canary is a text that the model has every reason to answer. Nygard, "Release It!", and
-https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker; for the jitter
-https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter.
+https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker.
 """
 
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
+
+from worker.backoff import back_off_s
 
 Phase = Literal["closed", "open", "half_open"]
 FaultReason = Literal["unavailable", "not_loaded", "no_answer", "refused", "not_finite", "contract_broken"]
@@ -24,7 +25,6 @@ the server answered with an error; `not_finite`: logits that are no numbers; `co
 no right to ask."""
 Reason = FaultReason | Literal["started", "pause_over", "canary_answered"]
 
-_FIRST_BACK_OFF_S = 0.1
 _MAX_BACK_OFF_S = 5.0
 _SUSPICIOUS = frozenset({"refused", "not_finite", "no_answer"})
 _COUNTED = frozenset({"unavailable", "not_loaded", "no_answer"})
@@ -108,8 +108,3 @@ class Breaker(msgspec.Struct, frozen=True):
     def proved(self, now_s: float) -> "Breaker":
         """Close a half-open breaker: the canary was answered."""
         return Breaker("closed", now_s, "canary_answered") if self.phase == "half_open" else self.answered()
-
-
-def back_off_s(attempt: int, max_s: float, jitter: float) -> float:
-    """Return how long to wait before trying again, attempts counted from 1: full jitter over a doubling range."""
-    return min(max_s, _FIRST_BACK_OFF_S * 2.0 ** min(attempt - 1, 30)) * jitter

@@ -9,13 +9,14 @@ from threading import Event
 import msgspec
 import structlog
 
+from worker.backoff import back_off_s
 from worker.codec import Clock, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
 from worker.messages import Kind, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
 from worker.score.batching import Batch, Batcher, BatchLimits, Tokenised
 from worker.score.bisection import Refusal
-from worker.score.breaker import Breaker, BreakerLimits, back_off_s
+from worker.score.breaker import Breaker, BreakerLimits
 from worker.score.calibration import Calibration
 from worker.score.dedupe import DuplicateIndex, Known
 from worker.score.inference import Inference, InferenceLimits, Logits

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
+import structlog
 
 from worker.codec import decode_alert_record
 from worker.errors import AbortedError, FatalError
 from worker.messages import Headers, OutRecord, Record, TopicPartition
 from worker.ports import RebalanceListener, StoredEvent
+
+_logger = structlog.get_logger(__name__)
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -42,6 +45,8 @@ class InMemoryBroker:
             TopicPartition(topic, number): [] for topic, count in partitions.items() for number in range(count)
         }
         self.groups: dict[str, _Group] = {}
+        self.starts: dict[TopicPartition, int] = {}
+        """Where logs begin from which something has expired; see `expire`."""
         self.now_ms = 1_700_000_000_000
         """The timestamp of what is produced next without one."""
 
@@ -57,8 +62,17 @@ class InMemoryBroker:
 
     def records(self, topic: str) -> list[Record]:
         """Everything that a read_committed reader of the topic sees, by partition and offset."""
-        logs = [log for partition, log in sorted(self.logs.items()) if partition.topic == topic]
-        return [entry.record for log in logs for entry in log if entry.record is not None]
+        partitions = [partition for partition in sorted(self.logs) if partition.topic == topic]
+        return [record for partition in partitions for record in self.kept(partition)]
+
+    def kept(self, partition: TopicPartition) -> list[Record]:
+        """The records of a partition that have not expired."""
+        log = self.logs[partition][self.starts.get(partition, 0) :]
+        return [entry.record for entry in log if entry.record is not None]
+
+    def expire(self, partition: TopicPartition, before: int) -> None:
+        """Remove what lies before the offset, as retention does."""
+        self.starts[partition] = before
 
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group."""
@@ -112,6 +126,8 @@ class InMemorySource:
         self._lost = False
         self._generation = 0
         self.topics: tuple[str, ...] = ()
+        self.expired = 0
+        """How many offsets were no longer in the log when they were to be read."""
 
     @property
     def paused(self) -> frozenset[TopicPartition]:
@@ -135,6 +151,7 @@ class InMemorySource:
         records: list[Record] = []
         for partition in sorted(self._positions.keys() - self._paused):
             log = self._broker.logs[partition]
+            self._stay_in_reach(partition, self._broker.starts.get(partition, 0), len(log))
             while self._positions[partition] < len(log) and len(records) < max_records:
                 entry = log[self._positions[partition]]
                 self._positions[partition] += 1
@@ -148,7 +165,9 @@ class InMemorySource:
 
     def rewind(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
-        self.seek({partition: offset or 0 for partition, offset in self.committed(partitions).items()})
+        starts = self._broker.starts
+        committed = self.committed(partitions)
+        self.seek({p: starts.get(p, 0) if offset is None else offset for p, offset in committed.items()})
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         """See `ports.Source`."""
@@ -180,10 +199,20 @@ class InMemorySource:
             members.remove(self)
             self._broker.rebalance(self._group)
 
+    def _stay_in_reach(self, partition: TopicPartition, low: int, high: int) -> None:
+        """As a real member: what has expired is counted and told, what the log has lost at its end ends the process."""
+        at = self._positions[partition]
+        if at > high:
+            raise FatalError(f"{partition.topic}-{partition.partition} is to be read on at offset {at}, but ends at {high}")
+        if at < low:
+            name = f"{partition.topic}-{partition.partition}"
+            _logger.error("records expired unread", partition=name, first=at, upto=low, offsets=low - at)
+            self.expired += low - at
+            self._positions[partition] = low
+
     def _offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
-        log = self._broker.logs[partition]
-        later = (entry.record.offset for entry in log if entry.record and entry.record.timestamp_ms >= timestamp_ms)
-        return next(later, len(log))
+        later = (record.offset for record in self._broker.kept(partition) if record.timestamp_ms >= timestamp_ms)
+        return next(later, len(self._broker.logs[partition]))
 
     def _take_over(self) -> None:
         """Hear of a rebalance: a member that was lost finds out only now, with its partitions already somebody else's.
@@ -209,8 +238,8 @@ class InMemorySource:
 
     def _begin(self, listener: RebalanceListener, partitions: Sequence[TopicPartition]) -> None:
         starts = listener.on_assigned(partitions)
-        committed = self._broker.committed(self._group)
-        self._positions.update({p: starts.get(p, committed.get(p, 0)) for p in partitions})
+        group_at = {**dict.fromkeys(partitions, 0), **self._broker.starts, **self._broker.committed(self._group)}
+        self._positions.update({p: starts.get(p, group_at[p]) for p in partitions})
 
 
 class InMemoryAtLeastOnceSink:
@@ -270,8 +299,7 @@ class InMemoryHistory:
 
     def signals(self, partition: TopicPartition, offsets: range) -> list[Record]:
         """See `ports.History`."""
-        log = self._broker.logs[partition][offsets.start : offsets.stop]
-        return [entry.record for entry in log if entry.record is not None]
+        return [record for record in self._broker.kept(partition) if record.offset in offsets]
 
     def alert_events(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, list[StoredEvent]]:
         """See `ports.History`."""

@@ -6,6 +6,7 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.config import client_config, configuring
+from worker.adapters.kafka.queueing import enqueue
 from worker.adapters.kafka.refusals import Refusals, grant
 from worker.adapters.kafka.source import Membership
 from worker.errors import AbortedError, FatalError, RetryableError
@@ -53,7 +54,7 @@ class AtLeastOnceSink:
         self._failed = self._failed_topic = None
         try:
             for record in records:
-                self._produce(record)
+                enqueue(self._producer, record, self._delivered)
         except KafkaException as error:
             self._delivered(error.args[0], None)
         self._deliver()
@@ -66,19 +67,6 @@ class AtLeastOnceSink:
         """See `ports.Sink`. `commit` leaves nothing undelivered, unless it raised."""
         self._producer.purge()
         self._producer.flush(0)
-
-    def _produce(self, record: OutRecord) -> None:
-        headers: list[tuple[str, str | bytes | None]] = list(record.headers)
-        timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic, record.value, record.key, on_delivery=self._delivered, headers=headers, timestamp=timestamp_ms
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            else:
-                return
 
     def _deliver(self) -> None:
         left = self._producer.flush(self._delivery_s + _SLACK_S)

@@ -5,6 +5,7 @@ Seen here with librdkafka 2.16.0: after its broker was killed and restarted, `se
 """
 
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaException
 from worker.errors import FatalError, TidingsError
 
 _RAISED = (TidingsError, KafkaException, RuntimeError, TypeError, ValueError)
-"""What our code and librdkafka's binding raise; it is handed to the caller."""
+"""What our code and librdkafka's binding raise; it is handed to the caller, and the thread goes on."""
 
 
 class BoundedCaller:
@@ -33,10 +34,10 @@ class BoundedCaller:
         """Call `function` and wait for it; what it raises is raised here.
 
         Raises:
-            FatalError: it did not return in time, or an earlier call did not.
+            FatalError: it did not return in time, or an earlier call did not, or ended the thread.
         """
         if self._given_up:
-            raise FatalError("an earlier call to Kafka has never returned")
+            raise FatalError("an earlier call to Kafka has never returned, or failed as nobody foresaw")
         done: Future[None] = Future()
         self._calls.put((function, done))
         try:
@@ -56,3 +57,7 @@ class BoundedCaller:
                 done.set_result(function())
             except _RAISED as error:
                 done.set_exception(error)
+            finally:
+                if not done.done():  # what nobody foresaw ends this thread, and must not keep its caller waiting
+                    self._given_up = True
+                    done.set_exception(sys.exception())

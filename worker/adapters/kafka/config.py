@@ -102,6 +102,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
+        # For readers of what is there; a group's member must not, see `KafkaSource`.
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "max.poll.interval.ms": int(settings.max_poll_interval_s * 1000),

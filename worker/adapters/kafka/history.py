@@ -107,7 +107,8 @@ class _Consumer:
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
-        extra = {"enable.partition.eof": True, "error_cb": Refusals("history", settings)}
+        # Offsets that go while we read are an error, so that the question is put again, with the bounds of then.
+        extra = {"enable.partition.eof": True, "auto.offset.reset": "error", "error_cb": Refusals("history", settings)}
         config = consumer_config(settings, f"{settings.group_prefix}-alert") | extra
         with configuring():
             self._consumer = ck.Consumer(config)

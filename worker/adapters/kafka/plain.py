@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, consumer_config, translated
+from worker.adapters.kafka.queueing import enqueue
 from worker.adapters.kafka.refusals import Refusals
 from worker.adapters.kafka.source import to_record
 from worker.errors import RetryableError
@@ -73,8 +74,7 @@ class PlainProducer:
         """
         self._raise_failure()
         with translated("sending a record"):
-            while not self._queued(record):
-                self._producer.poll(0.1)
+            enqueue(self._producer, record, self._delivered)
             self._producer.poll(0)
 
     def flush(self) -> None:
@@ -87,17 +87,6 @@ class PlainProducer:
         self._raise_failure()
         if left:
             raise RetryableError(f"{left} records were not delivered within {TIMEOUT_S:.0f} s")
-
-    def _queued(self, record: OutRecord) -> bool:
-        headers: list[tuple[str, str | bytes | None]] = list(record.headers)
-        timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
-        try:
-            self._producer.produce(
-                record.topic, record.value, record.key, on_delivery=self._delivered, headers=headers, timestamp=timestamp_ms
-            )
-        except BufferError:
-            return False
-        return True
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         self._failed = self._failed or error

@@ -5,6 +5,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
 from worker.adapters.kafka.plain import listing
+from worker.adapters.kafka.queueing import ANY_PARTITION, enqueue
 from worker.adapters.kafka.refusals import Refusals
 from worker.errors import RetryableError
 from worker.messages import OutRecord
@@ -54,24 +55,12 @@ class Resender:
 
     def send(self, name: str, record: OutRecord, partition: int | None) -> None:
         """Queue a record, waiting for room; `name` is what a failure is told by."""
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic,
-                    record.value,
-                    record.key,
-                    -1 if partition is None else partition,
-                    headers=list(record.headers),
-                    timestamp=record.timestamp_ms or 0,
-                    on_delivery=lambda error, _: self._settle(name, error),
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:  # too large, say: librdkafka looks before it sends
-                return self._settle(name, error.args[0])
-            else:
-                self._producer.poll(0)
-                return None
+        place = ANY_PARTITION if partition is None else partition
+        try:
+            enqueue(self._producer, record, lambda error, _: self._settle(name, error), place)
+        except KafkaException as error:  # too large, say: librdkafka looks before it sends
+            self._settle(name, error.args[0])
+        self._producer.poll(0)
 
     def refuse(self, name: str, why: str) -> None:
         """Count a record that was not sent as failed."""

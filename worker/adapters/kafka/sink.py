@@ -1,5 +1,6 @@
 """Writing in transactions."""
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,8 +11,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.bounded import BoundedCaller
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
+from worker.adapters.kafka.queueing import enqueue
 from worker.adapters.kafka.refusals import Refusals, grant
 from worker.adapters.kafka.source import Membership
+from worker.backoff import back_off_s
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
 from worker.settings import KafkaSettings
@@ -19,13 +22,16 @@ from worker.settings import KafkaSettings
 _SLACK_S = 15.0
 _START_TIMEOUT_S = 10.0
 """Whoever builds a sink tries again, and can be told to stop in between."""
+_FIRST_PAUSE_S = 0.2
+_MAX_PAUSE_S = 2.0
 
 
 class KafkaSink:
     """`ports.Sink` over a confluent-kafka transactional producer.
 
-    A transaction that has not come back some time after the broker has given it up ends in FatalError: the next process fences
-    it and starts from the committed offsets.
+    A transaction that has not come back some time after the broker has rolled it back ends in FatalError. Whoever has the
+    partitions next starts from the committed offsets, under whatever transactional id: by default each process has its own, so
+    it is the broker's timeout that ends what a dead process left open, and the group's generation that fences one still alive.
     """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
@@ -71,25 +77,13 @@ class KafkaSink:
         try:
             self._producer.begin_transaction()
             for record in records:
-                self._produce(record)
+                enqueue(self._producer, record)
             self._producer.send_offsets_to_transaction(
                 [ck.TopicPartition(*partition, offset) for partition, offset in offsets.items()], group, TIMEOUT_S
             )
             self._retried(lambda: self._producer.commit_transaction(TIMEOUT_S))
         except KafkaException as error:
             self._abort(error.args[0])
-
-    def _produce(self, record: OutRecord) -> None:
-        timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic, record.value, record.key, headers=list(record.headers), timestamp=timestamp_ms
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            else:
-                return
 
     def _on_failed_delivery(self, _error: KafkaError, message: ck.Message) -> None:
         self._undelivered = self._undelivered or message.topic()
@@ -108,11 +102,11 @@ class KafkaSink:
 
     def _retried(self, call: Callable[[], None], attempts: int = 5) -> None:
         """Call again as long as librdkafka says that the same call may be repeated."""
-        for attempt in range(attempts):
+        for attempt in range(1, attempts + 1):
             try:
                 return call()
             except KafkaException as error:
-                if not error.args[0].retriable() or attempt == attempts - 1:
+                if not error.args[0].retriable() or attempt == attempts:
                     raise
-                time.sleep(0.1 * 2**attempt)
+                time.sleep(back_off_s(attempt, _MAX_PAUSE_S, random.random(), _FIRST_PAUSE_S))  # noqa: S311 - jitter, no secret
         return None

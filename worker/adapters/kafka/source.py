@@ -1,15 +1,18 @@
 """Reading as a member of a consumer group."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import methodcaller
 from typing import NamedTuple
 
 import confluent_kafka as ck
 import structlog
 from confluent_kafka import KafkaError, KafkaException
+from msgspec.structs import replace
 
 from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, translated
+from worker.adapters.kafka.reach import Astray, back_in_reach
 from worker.adapters.kafka.refusals import Refusals, grant
 from worker.adapters.kafka.statistics import decode_statistics
 from worker.errors import FatalError, RetryableError
@@ -21,6 +24,10 @@ log = structlog.get_logger(__name__)
 _SLACK_S = 15.0
 """How much later than its timeout the broker may abort a transaction whose producer is gone."""
 _LOOK_AGAIN_S = 0.5
+_LEAST_S = 1.0
+"""What a question gets whose time is up already: enough for an answer, if there is one."""
+_OUT_OF_REACH = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - that is its public name
+_NOT_FETCHING = KafkaError._STATE  # noqa: SLF001
 UNREADABLE_HEADERS = ("tidings.unreadable_headers", None)
 """Stands for the headers of a record that has a header name which is no UTF-8."""
 _read_headers: Callable[["ck.Message[bytes, bytes]"], "list[tuple[str, bytes | None]] | None"] = methodcaller("headers")
@@ -43,9 +50,18 @@ class KafkaSource:
         self._patience_s = min(settings.transaction_timeout_s + _SLACK_S, settings.max_poll_interval_s * 0.8)
         with configuring():
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
-            self._consumer = ck.Consumer(consumer_config(settings, group) | callbacks)
+            # An offset that the log does not have is our affair: librdkafka would begin the partition anew, and say nothing.
+            own = {"auto.offset.reset": "error", **callbacks}
+            self._consumer = ck.Consumer(consumer_config(settings, group) | own)
         self._assigned: set[TopicPartition] = set()
         self._sought: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        """Of each assigned partition no later than the offset that librdkafka fetches next."""
+        self._astray: dict[TopicPartition, ck.Message] = {}
+        self._deadline_s: float | None = None
+        """By when a rebalance that is being told of must be over, None while there is none."""
+        self.expired = 0
+        """How many offsets were no longer in the log when they were to be read."""
         self.statistics: SourceStatistics | None = None
         """The last that librdkafka told, None before the first time; may be read from any thread."""
 
@@ -75,15 +91,17 @@ class KafkaSource:
         # consume() can return what was fetched before a rebalance took its partition away (confluent-kafka-python 1013).
         wanted = self._assigned - self._sought.keys()
         records = [record for record in map(to_record, messages) if record.topic_partition in wanted]
+        self._next.update({record.topic_partition: record.offset + 1 for record in records})
         self._seek_again({p: offset for p, offset in self._sought.items() if p in self._assigned})
+        self._return()
         return records
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """See `ports.Source`."""
         with translated("seeking"):
             for partition, offset in offsets.items():
-                self._consumer.seek(ck.TopicPartition(*partition, offset))
-                self._sought[partition] = offset
+                self._go_to(partition, offset)
+                self._sought[partition] = self._next[partition] = offset
 
     def rewind(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
@@ -94,9 +112,9 @@ class KafkaSource:
         """See `ports.Source`."""
         if not partitions:
             return {}
-        deadline = time.monotonic() + self._patience_s
+        deadline_s = self._deadline_s or time.monotonic() + self._patience_s
         with translated(f"reading committed offsets of the group {self._group}"):
-            while (answers := self._ask_committed(partitions)) is None and time.monotonic() < deadline:
+            while (answers := self._ask_committed(partitions, deadline_s)) is None and time.monotonic() < deadline_s:
                 time.sleep(_LOOK_AGAIN_S)
         if answers is None:
             raise RetryableError("reading committed offsets failed: a transaction over them is still open")
@@ -149,6 +167,42 @@ class KafkaSource:
         except RetryableError as error:  # the position lies past what was dropped, so going on would skip it
             raise FatalError(str(error)) from error
 
+    def _go_to(self, partition: TopicPartition, offset: int) -> None:
+        """Seek; a partition that librdkafka has given up for its offset cannot be sought, and is begun again.
+
+        Not from within a rebalance, where that would count as the answer to it: `poll` comes back to it.
+        """
+        try:
+            self._consumer.seek(ck.TopicPartition(*partition, offset))
+        except KafkaException as error:
+            if error.args[0].code() != _NOT_FETCHING or partition not in self._assigned:
+                raise
+            if self._deadline_s is None:
+                self._begin_again(partition, offset)
+
+    def _begin_again(self, partition: TopicPartition, offset: int) -> None:
+        self._consumer.incremental_unassign([ck.TopicPartition(*partition)])
+        self._consumer.incremental_assign([ck.TopicPartition(*partition, offset)])
+        self._next[partition] = offset
+
+    def _return(self) -> None:
+        """Go on with the partitions whose log does not have the offset that was to be read; see `reach`."""
+        for partition, message in list(self._astray.items()):
+            asked = message.offset()
+            # One that went away, or that was told to go elsewhere before we heard of it, is not astray.
+            if partition in self._assigned and (asked is None or asked >= self._next[partition]):
+                self._return_one(Astray(partition, asked, self._next[partition], _said(message)))
+            del self._astray[partition]
+
+    def _return_one(self, astray: Astray) -> None:
+        with translated(f"looking for an offset of {astray.partition.topic}-{astray.partition.partition}"):
+            at = ck.TopicPartition(*astray.partition)
+            low, high = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_S)
+            start = back_in_reach(astray, low, high, self._group)
+            self._begin_again(astray.partition, start)
+        if astray.asked is not None:
+            self.expired += max(0, start - astray.asked)
+
     def _end(self, partition: TopicPartition) -> int:
         _, high = self._consumer.get_watermark_offsets(ck.TopicPartition(*partition), timeout=TIMEOUT_S)
         return int(high)
@@ -156,17 +210,31 @@ class KafkaSource:
     def _assigning(self, listener: RebalanceListener) -> Callable[[ck.Consumer, list[ck.TopicPartition]], None]:
         def on_assign(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
             names = [_partition(p) for p in partitions]
-            starts = self._starts(names, listener.on_assigned(names))
+            with self._rebalancing():
+                starts = self._starts(names, listener.on_assigned(names))
             self._assigned.update(names)
+            self._next.update(starts)
             consumer.incremental_assign([ck.TopicPartition(*name, starts[name]) for name in names])
             log.info("partitions assigned", partitions=_readable(names))
 
         return on_assign
 
-    def _ask_committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None] | None:
-        """Return the committed offsets, None while a transaction is open that may move one of them."""
+    @contextmanager
+    def _rebalancing(self) -> Iterator[None]:
+        """Within a rebalance all questions for committed offsets share one deadline: the group waits for their sum."""
+        self._deadline_s = time.monotonic() + self._patience_s
         try:
-            answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=TIMEOUT_S)
+            yield
+        finally:
+            self._deadline_s = None
+
+    def _ask_committed(
+        self, partitions: Sequence[TopicPartition], deadline_s: float
+    ) -> dict[TopicPartition, int | None] | None:
+        """Return the committed offsets, None while a transaction is open that may move one of them."""
+        timeout_s = min(TIMEOUT_S, max(_LEAST_S, deadline_s - time.monotonic()))
+        try:
+            answers = self._consumer.committed([ck.TopicPartition(*p) for p in partitions], timeout=timeout_s)
             return {_partition(a): a.offset if a.offset >= 0 else None for a in map(_checked, answers)}
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
@@ -191,8 +259,11 @@ class KafkaSource:
     ) -> Callable[[ck.Consumer, list[ck.TopicPartition]], None]:
         def on_taken(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
             names = [_partition(p) for p in partitions]
-            tell(names)
+            with self._rebalancing():
+                tell(names)
             self._assigned.difference_update(names)
+            for name in names:
+                self._next.pop(name, None)
             consumer.incremental_unassign(partitions)
             log.info("partitions taken away", partitions=_readable(names))
 
@@ -204,7 +275,7 @@ class KafkaSource:
             self._fatal = error
 
     def _on_statistics(self, text: str) -> None:
-        self.statistics = decode_statistics(text)
+        self.statistics = replace(decode_statistics(text), expired=self.expired)
 
     def _is_record(self, message: ck.Message) -> bool:
         error = message.error()
@@ -214,12 +285,27 @@ class KafkaSource:
             raise FatalError(f"the Kafka consumer cannot go on: {error.str()}")
         if needed := grant(error, topic=message.topic(), group=self._group):
             raise FatalError(f"the Kafka consumer cannot go on: {error.str()}; {needed}")
-        self._refusals(error)
+        if error.code() == _OUT_OF_REACH:
+            self._astray[_place(message)] = message
+        else:
+            self._refusals(error)
         return False
 
 
 def _partition(partition: ck.TopicPartition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.partition)
+
+
+def _place(message: "ck.Message[bytes, bytes]") -> TopicPartition:
+    topic, partition = message.topic(), message.partition()
+    if topic is None or partition is None:
+        raise FatalError("Kafka delivered a message that does not say where it comes from")
+    return TopicPartition(topic, partition)
+
+
+def _said(message: "ck.Message[bytes, bytes]") -> str:
+    error = message.error()
+    return error.str() if error is not None else ""
 
 
 def _checked(answer: ck.TopicPartition) -> ck.TopicPartition:

@@ -23,6 +23,25 @@ def test_calls_are_made_in_order_and_their_errors_are_the_callers() -> None:
     assert made == [0, 1, 2, 3]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_is_the_callers_too() -> None:
+    """At once, not when the time is up; its thread is gone, so later calls fail at once as well."""
+    caller = BoundedCaller("surprised", 60)
+
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "surprised")
+
+    def surprise() -> None:
+        raise ZeroDivisionError("of all things")
+
+    with pytest.raises(ZeroDivisionError, match="of all things"):
+        caller.call(surprise)
+    with pytest.raises(FatalError, match="as nobody foresaw"):
+        caller.call(lambda: None)
+    caller.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_a_call_that_never_returns_is_left() -> None:
     """The process can end: the error is fatal, later calls fail at once, and the thread holds nothing up."""
     caller, never = BoundedCaller("stuck", 0.01), threading.Event()

@@ -1,4 +1,5 @@
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.worker.alert.builders import event
 from worker.alert.relay import Relay, RelayOptions
@@ -16,10 +17,10 @@ GROUP = GroupMetadata("tidings-alert", 0)
 class Bench:
     """A relay between a store and a broker, with the partitions assigned at nought."""
 
-    def __init__(self, max_events: int = 500, store: InMemoryAlertStore | None = None) -> None:
+    def __init__(self, max_events: int = 500, store: InMemoryAlertStore | None = None, jitter: float = 0.0) -> None:
         self.broker = InMemoryBroker({"sentiment.signals": 2, "sentiment.alerts": 1})
         self.sink, self.store = InMemorySink(self.broker), store or InMemoryAlertStore()
-        self.relay = Relay(self.sink, self.store, RelayOptions(max_events=max_events))
+        self.relay = Relay(self.sink, self.store, RelayOptions(max_events=max_events), lambda: jitter)
         self.relay.assign({P0: None, P1: None})
 
     def store_events(self, *offsets: int, upto: int, partition: TopicPartition = P0) -> None:
@@ -74,6 +75,41 @@ def test_abort_moves_nothing_and_is_made_good() -> None:
     assert (bench.relayed(), bench.position()) == ([], None)
     assert bench.relay.pump({P0: 5}, GROUP, 0) == 1
     assert (bench.relayed(), bench.position()) == ([3], 5)
+
+
+def test_what_fails_is_tried_ever_less_often() -> None:
+    """After 0.1 s doubling to 5 s, less jitter; what works after all ends that."""
+    bench = Bench(jitter=1.0)
+    bench.store_events(3, upto=5)
+    with capture_logs() as lines:
+        for tick in range(2_500):
+            bench.sink.fail_next = "abort"
+            bench.relay.pump({P0: 5}, GROUP, tick / 100)
+    assert [line["pause_s"] for line in lines] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0], "25 s hold so many tries"
+    bench.sink.fail_next = None
+    assert bench.relay.pump({P0: 5}, GROUP, 40.0) == 1
+    bench.store_events(7, upto=9)
+    bench.sink.fail_next = "abort"
+    assert [bench.relay.pump({P0: 9}, GROUP, now_s) for now_s in (40.0, 40.05, 40.1)] == [0, 0, 1]
+
+
+def test_hurry_moves_the_position_at_once() -> None:
+    """Where the position is far behind although there were no events, nobody waits for the second to be over."""
+    bench = Bench()
+    bench.store_events(upto=40)
+    bench.relay.pump({P0: 10}, GROUP, 0.0)
+    assert bench.relay.behind({P0: 40, P1: 3}) == 30 + 3
+    bench.relay.hurry()
+    bench.relay.pump({P0: 40}, GROUP, 0.1)
+    assert (bench.position(), bench.relay.behind({P0: 40})) == (40, 0)
+
+
+def test_nobody_is_behind_in_what_is_not_his_or_lies_past_the_store() -> None:
+    """A partition that was let go does not count, nor one that is being rebuilt below its position."""
+    bench = Bench()
+    bench.relay.assign({P0: 50})
+    bench.relay.forget([P1])
+    assert bench.relay.behind({P0: 20, P1: 1_000}) == 0
 
 
 def test_a_fenced_producer_is_fatal() -> None:

@@ -16,7 +16,7 @@ from worker.alert.role import AlertRole
 from worker.codec import decode_alert_event, encode_signal
 from worker.errors import FatalError, RetryableError
 from worker.messages import AlertEvent, Label, OutRecord, Record, Signal, TopicPartition
-from worker.ports import AlertCommit
+from worker.ports import AlertCommit, StoredEvent
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import InMemoryBroker, InMemoryHistory, InMemorySink, InMemorySource
 
@@ -59,6 +59,7 @@ class Bench:
     def __init__(self, partitions: int = 1, text: str = RULE) -> None:
         self.broker = InMemoryBroker({TOPIC: partitions, "sentiment.alerts": 1})
         self.store = UnsteadyStore()
+        self.history = InMemoryHistory(self.broker)
         self.text = text
         self.newest_ms = START_MS
         self.replica: dict[TopicPartition, bytes] = {}
@@ -70,8 +71,8 @@ class Bench:
     def role(self, source: InMemorySource | None = None, sink: InMemorySink | None = None, **options: Any) -> AlertRole:
         """A new worker."""
         given: dict[str, Any] = {"allowed_lateness_ms": 0, "wall_clock": self.now_s, **options}
-        relay = Relay(sink or InMemorySink(self.broker), self.store)
-        ports = AlertPorts(source or self.source(), self.store, InMemoryHistory(self.broker))
+        relay = Relay(sink or InMemorySink(self.broker), self.store, jitter=lambda: 0.0)
+        ports = AlertPorts(source or self.source(), self.store, self.history)
         return AlertRole(ports, relay, rules(self.text), AlertOptions(**given))
 
     def now_s(self) -> float:
@@ -88,6 +89,11 @@ class Bench:
     def relayed(self) -> list[AlertEvent]:
         """What is on `sentiment.alerts`."""
         return [decode_alert_event(record.value or b"") for record in self.broker.records("sentiment.alerts")]
+
+    def lose_group(self) -> None:
+        """Lose the group's committed offsets: they were deleted, or expired while there was no worker."""
+        if GROUP in self.broker.groups:
+            self.broker.groups[GROUP].committed.clear()
 
     def states(self) -> list[tuple[str, str]]:
         """Key and state of the events on `sentiment.alerts`."""
@@ -384,6 +390,107 @@ def test_a_store_that_fell_back_is_noticed_without_a_signal() -> None:
     assert bench.states() == [("entity:acme", "firing")]
 
 
+def bereft(*lost: str, **options: Any) -> tuple[Bench, AlertRole]:
+    """A bench on which an alert has fired and resolved, whose worker has gone and which has lost this; and its new worker."""
+    bench = Bench()
+    bench.send(*FIRING, *RECOVERY)
+    before = bench.role()
+    before.step(0, 0)
+    lagging = bench.store.snapshot()
+    bench.send(*[at(second, "positive") for second in range(40, 60)])
+    before.run_until_idle()
+    assert bench.states() == [("entity:acme", "firing"), ("entity:acme", "resolved")]
+    bench.broker.groups[GROUP].members.clear()
+    if "group" in lost:
+        bench.lose_group()
+    if "store" in lost:
+        bench.store.forget(P0)
+    if "primary" in lost:
+        bench.store.fall_back(lagging)
+    return bench, bench.role(**options)
+
+
+@pytest.mark.parametrize("lost", [("group",), ("group", "store"), ("group", "primary")])
+def test_a_lost_position_is_taken_from_the_record(lost: tuple[str, ...]) -> None:
+    """The group's offsets are gone, Redis too perhaps: what is on `sentiment.alerts` is not sent again, what comes next is."""
+    bench, role = bereft(*lost)
+    role.run_until_idle()
+    assert bench.states() == [("entity:acme", "firing"), ("entity:acme", "resolved")]
+    bench.send(*[at(second) for second in range(100, 105)], at(120))
+    role.run_until_idle()
+    assert bench.states() == [("entity:acme", "firing"), ("entity:acme", "resolved"), ("entity:acme", "firing")]
+    assert [stored.event for stored in bench.store.events(P0, 0, 10).events] == bench.relayed()
+    assert (role.counts.relayed, role.counts.rebuilt) == (1, len(lost) - 1)
+
+
+def test_with_the_position_what_was_not_relayed_yet_is_not_lost() -> None:
+    """An event that only Redis has is sent, although the one before it is on record."""
+    bench = Bench()
+    bench.send(*FIRING)
+    role = bench.role()
+    role.run_until_idle()
+    bench.send(*RECOVERY, at(100, "positive"))
+    role._relay.pump = lambda *_: 0  # type: ignore[method-assign]
+    role.run_until_idle()
+    bench.broker.groups[GROUP].members.clear()
+    bench.lose_group()
+    bench.role().run_until_idle()
+    assert bench.states() == [("entity:acme", "firing"), ("entity:acme", "resolved")]
+
+
+def test_without_transactions_a_lost_position_is_the_beginning() -> None:
+    """An event on record does not say that those before it are: rather twice than not at all."""
+    bench, role = bereft("group", relays_at_once=False)
+    role.run_until_idle()
+    assert bench.states() == [("entity:acme", "firing"), ("entity:acme", "resolved")] * 2
+
+
+def test_the_record_is_not_read_where_there_was_no_signal() -> None:
+    """A pass over all of `sentiment.alerts` for each partition that nothing came to would make every rebalance long."""
+    bench, asked = Bench(partitions=2), list[Sequence[TopicPartition]]()
+
+    class Asked(InMemoryHistory):
+        def alert_events(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, list[StoredEvent]]:
+            asked.append(partitions)
+            return super().alert_events(partitions)
+
+    bench.history = Asked(bench.broker)
+    bench.role().run_until_idle()
+    assert asked == []
+    bench.send(*FIRING)
+    bench.broker.rebalance(GROUP)
+    bench.broker.groups[GROUP].members.clear()
+    bench.role().run_until_idle()
+    assert [len(them) for them in asked] == [1]
+    bench.broker.groups[GROUP].members.clear()
+    bench.role().run_until_idle()
+    assert [len(them) for them in asked] == [1], "now there is a position"
+
+
+def test_a_record_of_another_topic_is_not_taken_for_the_position() -> None:
+    """Signals were deleted and made anew, and the alerts were not: whoever did that has to say what is to become of them."""
+    bench, _ = bereft()
+    anew = Bench()
+    anew.broker.logs[TopicPartition("sentiment.alerts", 0)] = bench.broker.logs[TopicPartition("sentiment.alerts", 0)]
+    anew.send(*BAD)
+    with pytest.raises(FatalError, match=r"ends at 4, but its alerts on record go up to offset \d+: .*made anew"):
+        anew.role().step(0, 0)
+
+
+def test_signals_that_expired_are_passed_over() -> None:
+    """Retention overtook a worker that was away: it goes on with what there is, and the state that it had."""
+    bench = Bench()
+    bench.send(*BAD)
+    bench.role().run_until_idle()
+    bench.broker.groups[GROUP].members.clear()
+    bench.send(at(5), at(6), at(10))
+    bench.broker.expire(P0, 6)
+    source = bench.source()
+    role = bench.role(source)
+    role.run_until_idle()
+    assert (source.expired, role.counts.signals, bench.states()) == (2, 1, [("entity:acme", "firing")])
+
+
 def test_a_topic_made_anew_is_not_skipped_in_silence() -> None:
     """Offsets below the stored one mean another topic of the same name: stop, and say what to do."""
     bench = Bench()
@@ -435,7 +542,8 @@ def test_run_ends_when_told() -> None:
     assert not worker.is_alive()
 
 
-ACTIONS = ("first", "second", "rebalance", "lose", "crash", "abort", "before", "after", "forget", "snapshot", "fall_back")
+FAULTS_OF_STORE = ("before", "after", "forget", "snapshot", "fall_back")
+ACTIONS = ("first", "second", "rebalance", "lose", "crash", "abort", "lose_group", *FAULTS_OF_STORE)
 KEYS = ("entity:acme", "entity:globex", "topic:outage")
 
 
@@ -470,6 +578,8 @@ def disturb(bench: Bench, action: str, chance: random.Random, sinks: list[InMemo
         bench.replica = bench.store.snapshot()
     elif action == "fall_back":
         bench.store.fall_back(bench.replica)
+    elif action == "lose_group":
+        bench.lose_group()
     elif action == "abort":
         sinks[0].fail_next = "abort"
     elif action in {"rebalance", "lose"}:
@@ -481,12 +591,13 @@ def disturb(bench: Bench, action: str, chance: random.Random, sinks: list[InMemo
 def test_exactly_once_whatever_happens(seed: int, actions: list[str], at_once: bool, chance: random.Random) -> None:
     """Two workers, rebalances, lost partitions, crashes, aborts, stores that fail, forget or fall back: each event comes once.
 
-    On the topic and on the stream, and the same ones, whether Kafka's time goes with event time or stands still.
+    On the topic and on the stream, and the same ones, whether Kafka's time goes with event time or stands still,
+    and the group keeps its offsets or loses them.
     """
     arrived_ms = START_MS if at_once else None
     bench, ahead = Bench(partitions=2), story(seed)
     sources, sinks = [bench.source(), bench.source()], [InMemorySink(bench.broker), InMemorySink(bench.broker)]
-    busy: dict[str, Any] = {"allowed_lateness_ms": 3_000, "max_records": 13}
+    busy: dict[str, Any] = {"allowed_lateness_ms": 3_000, "max_records": 13, "max_unrelayed": 40}
     roles = [bench.role(*pair, **busy) for pair in zip(sources, sinks, strict=True)]
     for action in actions:
         bench.send(*[ahead.pop(0) for _ in range(min(len(ahead), chance.randint(0, 20)))], arrived_ms=arrived_ms)

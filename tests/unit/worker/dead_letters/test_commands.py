@@ -194,6 +194,18 @@ def test_ctrl_c_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert (code, err) == (130, "2 sent again; broken off after 0-12, --after 0-12 goes on\n")
 
 
+def test_a_further_ctrl_c_says_what_is_not_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the cluster does not answer nobody has to wait, and nobody is told that all arrived."""
+
+    def flush(self: Resender) -> None:
+        self.delivered -= 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Resender, "flush", flush)
+    code, _, err = run("replay", "--all")
+    assert (code, err) == (130, "2 sent again, of 1 it is not known; broken off after 1-3, --after 1-3 goes on\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

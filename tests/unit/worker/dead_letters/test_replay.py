@@ -91,6 +91,21 @@ def test_ctrl_c_leaves_a_clear_count() -> None:
     assert (outcome.delivered, outcome.last, outcome.interrupted) == (2, "0-4", True)
 
 
+class Unanswered(Sender):
+    """Hears of the first record alone before somebody loses patience."""
+
+    def flush(self) -> None:
+        """Wait, until Ctrl-C."""
+        self.delivered = 1
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_the_last_answers_are_waited_for() -> None:
+    """The counts say what is known by then, and of how many nothing is."""
+    outcome = replay([letter(at=(0, offset)) for offset in (1, 4, 7)], Destination(None, INPUTS), Unanswered())
+    assert (outcome.delivered, outcome.unknown, outcome.last, outcome.interrupted) == (1, 2, "0-7", True)
+
+
 def test_letters_are_taken_one_at_a_time() -> None:
     """A hundred thousand are never in memory together: the next is asked for when the one before is sent."""
     sender = Sender()

@@ -115,7 +115,7 @@ def test_what_was_published_is_told_by_topic_and_reason() -> None:
 def test_lag_is_told_by_partition() -> None:
     """In seconds and in records, with the committed offset, which for the alert role is the relay's position."""
     bench = Bench()
-    bench.score.statistics = SourceStatistics(1, True, 7, {P0: PartitionStatistics(10, 14, 0)})
+    bench.score.statistics = SourceStatistics(1, True, 7, {P0: PartitionStatistics(10, 14, 0)}, expired=3)
     bench.score.lag.assigned([P0])
     place = {"role": "score", "topic": "news", "partition": "0"}
     assert bench.value("tidings_consumer_committed_offset", **place) is None
@@ -126,6 +126,8 @@ def test_lag_is_told_by_partition() -> None:
     assert bench.value("tidings_consumer_committed_offset", **place) == 8
     assert bench.value("tidings_consumer_partitions", role="score") == 1
     assert bench.value("tidings_consumer_rebalances_total", role="score") == 7
+    assert bench.value("tidings_consumer_offsets_expired_total", role="score") == 3
+    assert bench.value("tidings_consumer_offsets_expired_total", role="alert") == 0
 
 
 def test_the_breaker_is_told_by_phase() -> None:

@@ -32,11 +32,11 @@ class Stop(threading.Event):
 class Bench:
     """A start with a clock, and a neighbour that fails with these messages before it answers."""
 
-    def __init__(self, *failures: str, waits: int = 100) -> None:
+    def __init__(self, *failures: str, waits: int = 100, jitter: float = 1.0) -> None:
         self.clock = Clock()
         self.watch = watch(clock=self.clock)
         self.stop = Stop(self.clock, waits)
-        self.start = Start(self.watch, ModelWatch(), self.stop, self.clock)
+        self.start = Start(self.watch, ModelWatch(), self.stop, self.clock, lambda: jitter)
         self.failures = list(failures)
 
     def call(self) -> str:
@@ -56,6 +56,13 @@ def test_a_neighbour_that_is_not_there_yet_is_waited_for() -> None:
     assert bench.until() == "here"
     assert bench.stop.waited == [1, 2, 4, 8, 15, 15]
     assert bench.watch.health.readiness().parts["kafka"]["message"] == "Kafka at 127.0.0.1:9092 is there"
+
+
+def test_workers_that_start_together_do_not_ask_together() -> None:
+    """Jitter takes any part of each pause."""
+    bench = Bench(*["away"] * 6, jitter=0.25)
+    bench.until()
+    assert bench.stop.waited == [0.25, 0.5, 1, 2, 3.75, 3.75]
 
 
 def test_meanwhile_it_says_what_is_waited_for_and_what_to_do() -> None:

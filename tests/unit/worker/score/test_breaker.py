@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.score.breaker import Breaker, BreakerLimits, Fault, FaultReason, back_off_s
+from worker.score.breaker import Breaker, BreakerLimits, Fault, FaultReason
 
 LIMITS = BreakerLimits(failures=3, max_pause_s=10.0, first_pause_s=1.0)
 AWAY = Fault("unavailable", "nobody there")
@@ -53,12 +53,6 @@ def test_a_failure_holds_the_next_batch_back(jitter: float, pause_s: float) -> N
     breaker = Breaker().failed(AWAY, LIMITS, 100.0, jitter)
     assert breaker.admits(100.0) is (jitter == 0.0)
     assert breaker.admits(100.0 + pause_s)
-
-
-@pytest.mark.parametrize(("attempt", "longest_s"), [(1, 0.1), (2, 0.2), (5, 1.6), (7, 5.0), (1_000_000, 5.0)])
-def test_back_off_doubles_up_to_its_limit(attempt: int, longest_s: float) -> None:
-    """However often it failed, in the range of a float."""
-    assert back_off_s(attempt, 5.0, 1.0) == pytest.approx(longest_s)
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.3, 1.0])
