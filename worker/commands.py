@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from worker import __version__
+from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
 
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("tail")(tail)
     app.command("schema")(schema)
     dead_letters.register(app)
+    backtest.register(app)
 
 
 def work(

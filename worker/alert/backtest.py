@@ -1,7 +1,7 @@
 """A backtest: signals in, through the live `Flow` and `decide`, alerts and figures out. Pure, and stores nothing.
 
-As live, each partition has its own watermark, which moves with signals alone: what the last signals of an input leave open stays
-open, and a window is looked at once the allowed lateness has passed.
+As live, each partition has its own watermark, which moves with signals alone: what the last signals of an input leave open
+stays open, and a window is looked at once the allowed lateness has passed.
 """
 
 from collections import Counter
@@ -70,9 +70,7 @@ class Backtest:
     With `only`, nothing is decided but on these keys; the others still move the watermark, so it comes out the same for these.
     """
 
-    def __init__(
-        self, rules: RuleSet, lateness_ms: int, observe: Observe | None = None, only: Set[str] | None = None
-    ) -> None:
+    def __init__(self, rules: RuleSet, lateness_ms: int, observe: Observe | None = None, only: Set[str] | None = None) -> None:
         self._rules = rules
         self._lateness_ms = lateness_ms
         self._observe = observe

@@ -1,6 +1,9 @@
 """`tidings backtest`: rules over history, held to what really happened.
 
-    inputs (JSONL ▸ Parquet ▸ topic) ──▶ running ──▶ alert.backtest, the live code ──▶ scoring ▸ comparing ──▶ report
-                     │                     └──▶ trace, a second pass over a few keys ──▶ plot
-                    rows: signals, predictions, labelled rows ──▶ signals
+The modules, and who calls whom:
+
+    commands ──▶ inputs (JSON lines, Parquet, a topic) ──▶ rows: signals, predictions, labelled rows become signals
+        ├──────▶ running ──▶ alert.backtest, the code of the live worker
+        ├──────▶ scoring (against incidents) ▸ comparing (two rule files) ▸ report
+        └──────▶ timeline ──▶ running again, over a few keys ▸ trace ▸ plot
 """

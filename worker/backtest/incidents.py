@@ -41,7 +41,7 @@ def parse_incidents(body: bytes, name: str) -> tuple[Incident, ...]:
     """Read the incidents of a file, in order of time; `name` is what errors call it.
 
     Raises:
-        SettingsError: one line for each fault: file, line and what was expected. A label that is read wrong spoils every figure.
+        SettingsError: one line for each fault: file, line and what was expected. A label read wrong spoils every figure.
     """
     found, faults = list[Incident](), list[str]()
     for number, line in enumerate(body.split(b"\n"), 1):

@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some signals, and ticks, of one partition in their order, what could not be read among them, and how much of the input it was."""
+    """Signals, and ticks, of one partition in their order; what could not be read among them; how much of the input it was."""
 
     partition: int
     signals: list[Signal] | list[Signal | Tick]

@@ -4,8 +4,8 @@ A row must say when, what about, and how it was meant; the rest is made up so th
 
 - `event_time_ms` or `published_at` (RFC 3339, or epoch milliseconds);
 - `alert_key`, or `entities` and `topics`, which give one signal each, and none where they are empty;
-- `label`, or `probabilities`, of which the largest is the label. `negative` and `score` follow from the probabilities, else from
-  the label as if it were certain: -1, 0 or 1.
+- `label`, or `probabilities`, of which the largest is the label. `negative` and `score` follow from the probabilities, else
+  from the label as if it were certain: -1, 0 or 1.
 """
 
 from contextlib import suppress

@@ -79,7 +79,9 @@ class _Scope(NamedTuple):
 def score(outcome: Outcome, labels: Labels | None) -> Scores:
     """Score the alerts, rule by rule and in all; without labels only what needs none."""
     incidents, outside = _split(labels.incidents if labels else (), lambda one: _is_inside(one, outcome, labels))
-    days = (outcome.last_ms - outcome.first_ms) / DAY_MS if outcome.last_ms is not None and outcome.first_ms is not None else 0.0
+    days = (
+        (outcome.last_ms - outcome.first_ms) / DAY_MS if outcome.last_ms is not None and outcome.first_ms is not None else 0.0
+    )
     scores = {}
     for rule in outcome.rules.rules:
         alerts = [alert for alert in outcome.alerts if alert.rule == rule.name]
@@ -166,8 +168,6 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _split(
-    incidents: Sequence[Incident], is_meant: Callable[[Incident], bool]
-) -> tuple[list[Incident], list[Incident]]:
+def _split(incidents: Sequence[Incident], is_meant: Callable[[Incident], bool]) -> tuple[list[Incident], list[Incident]]:
     meant = [one for one in incidents if is_meant(one)]
     return meant, [one for one in incidents if not is_meant(one)]

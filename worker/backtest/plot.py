@@ -1,0 +1,177 @@
+"""Draws, per alert key, what came, what the rules made of it, when they fired, and what really happened.
+
+The only module that imports matplotlib, which comes with the extra `backtest`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import matplotlib.dates as mdates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from worker.alert.backtest import Alert, Outcome
+from worker.alert.rules import Rule
+from worker.backtest.incidents import Incident
+from worker.backtest.scoring import DAY_MS
+from worker.backtest.trace import Counted, Seen, Trace
+from worker.errors import SelectionError
+
+_HEIGHTS = (0.5, 1.0, 0.9, 0.9)
+_GREY, _RED, _BLUE = "#b8bec6", "#c0392b", "#2c5f8a"
+_FALSE = "#e39b3f"
+_RULE_COLOURS = ("#2c5f8a", "#7a4fa3", "#2f8f6b", "#b5651d", "#8a2c5f", "#5b6b2c")
+
+
+class Side(NamedTuple):
+    """The alerts of one rule file, and the places in memory of those that match no incident; None without labels."""
+
+    name: str
+    alerts: Sequence[Alert]
+    false: frozenset[int] | None = None
+
+
+class Picture(NamedTuple):
+    """What to draw: keys from top to bottom, the traced outcome, the sides, the incidents."""
+
+    keys: Sequence[str]
+    outcome: Outcome
+    sides: Sequence[Side]
+    incidents: Sequence[Incident]
+    trace: Trace
+
+
+class _Span(NamedTuple):
+    start: float
+    end: float
+
+
+def draw(picture: Picture, path: Path) -> None:
+    """Write the picture; the ending of `path` says in what format.
+
+    Raises:
+        SelectionError: it cannot be written, or not in that format.
+    """
+    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(12, 4.4 * len(picture.keys) + 0.4), layout="constrained")
+        for key, part in zip(picture.keys, _parts(figure, len(picture.keys)), strict=True):
+            _draw_key(picture, key, part)
+        try:
+            figure.savefig(path, dpi=110)
+        except (OSError, ValueError) as error:
+            raise SelectionError(f"{path} cannot be written: {error}") from error
+
+
+def _days(at_ms: int) -> float:
+    """Return a moment as matplotlib counts time: days since the epoch."""
+    return at_ms / DAY_MS
+
+
+def _parts(figure: Figure, count: int) -> list[Any]:
+    return [row[0] for row in figure.subfigures(count, 1, squeeze=False)]
+
+
+def _draw_key(picture: Picture, key: str, part: Any) -> None:
+    spans, counts, score, levels = part.subplots(4, 1, sharex=True, height_ratios=_HEIGHTS)
+    part.suptitle(key, fontsize=10, fontweight="bold", x=0.01, ha="left")
+    rules = picture.outcome.rules.for_key(key)
+    _draw_spans(spans, picture, key)
+    _draw_counts(counts, picture, key, rules)
+    _draw_score(score, picture, key, rules)
+    _draw_levels(levels, picture, key, rules)
+    for alert in (alert for alert in picture.sides[0].alerts if alert.alert_key == key):
+        span = _span(alert, picture)
+        for axes in (counts, score, levels):
+            axes.axvspan(span.start, span.end, color=_RED, alpha=0.12, lw=0)
+    spans.set_xlim(_days(picture.outcome.first_ms or 0), _days((picture.outcome.last_ms or 0) + picture.trace.width_ms))
+    locator = mdates.AutoDateLocator()  # type: ignore[no-untyped-call]
+    levels.xaxis.set_major_locator(locator)
+    levels.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _draw_spans(axes: Axes, picture: Picture, key: str) -> None:
+    """Draw a lane for each rule that fired, and one for the incidents."""
+    lanes: list[str] = []
+    for side in picture.sides:
+        for alert in (alert for alert in side.alerts if alert.alert_key == key):
+            lane = f"{alert.rule} ({side.name})" if len(picture.sides) > 1 else alert.rule
+            false = side.false is not None and id(alert) in side.false
+            _bar(axes, lanes, lane, _span(alert, picture), _FALSE if false else _RED)
+    for incident in (one for one in picture.incidents if one.alert_key == key):
+        _bar(axes, lanes, "incidents", _Span(_days(incident.start_ms), _days(incident.end_ms)), _BLUE)
+    axes.set_yticks(range(len(lanes)), lanes)
+    axes.set_ylim(len(lanes) - 0.4 if lanes else 1, -0.6)
+    if any(side.false for side in picture.sides):
+        axes.set_title("red: alerts, orange: those that match no incident", fontsize=7, loc="right")
+
+
+def _bar(axes: Axes, lanes: list[str], lane: str, span: _Span, colour: str) -> None:
+    if lane not in lanes:
+        lanes.append(lane)
+    axes.broken_barh(
+        [(span.start, span.end - span.start)], (lanes.index(lane) - 0.35, 0.7), facecolors=colour, edgecolors=colour, lw=1
+    )
+
+
+def _span(alert: Alert, picture: Picture) -> _Span:
+    end_ms = alert.resolved_at_ms if alert.resolved_at_ms is not None else picture.outcome.last_ms
+    return _Span(_days(alert.fired_at_ms), _days(max(alert.fired_at_ms, end_ms or 0)))
+
+
+def _draw_counts(axes: Axes, picture: Picture, key: str, rules: Iterable[Rule]) -> None:
+    bins, width = picture.trace.counts[key], _days(picture.trace.width_ms)
+    at = [_days(start_ms) for start_ms in bins]
+    for colour, name, heights in (
+        (_GREY, "messages", [found.messages for found in bins.values()]),
+        (_RED, "negative", [found.negatives for found in bins.values()]),
+    ):
+        axes.bar(at, heights, width=width, align="edge", color=colour, label=name)
+    for place, rule in enumerate(rules):
+        if rule.detector.baseline_of in {"messages", "negatives"}:
+            scale = picture.trace.width_ms / rule.detector.bucket
+            _draw_baseline(axes, picture, (key, rule.name), _RULE_COLOURS[place % len(_RULE_COLOURS)], scale)
+    axes.set_ylabel("messages")
+    axes.legend(loc="upper left", frameon=False, ncols=4)
+
+
+def _draw_score(axes: Axes, picture: Picture, key: str, rules: Iterable[Rule]) -> None:
+    bins = sorted(picture.trace.counts[key].items())
+    axes.plot([_days(at_ms) for at_ms, _ in bins], [_mean(found) for _, found in bins], ".", ms=2.5, color=_BLUE)
+    for place, rule in enumerate(rules):
+        if rule.detector.baseline_of == "score":
+            _draw_baseline(axes, picture, (key, rule.name), _RULE_COLOURS[place % len(_RULE_COLOURS)], 1.0)
+    axes.axhline(0, color=_GREY, lw=0.6)
+    axes.set_ylim(-1.05, 1.05)
+    axes.set_ylabel("mean score")
+
+
+def _draw_baseline(axes: Axes, picture: Picture, place: tuple[str, str], colour: str, scale: float) -> None:
+    known = [(at_ms, seen.baseline * scale) for at_ms, seen in _seen(picture, place) if seen.baseline is not None]
+    if known:
+        times, values = [_days(at_ms) for at_ms, _ in known], [value for _, value in known]
+        axes.plot(times, values, "--", lw=1, color=colour, label=f"usual ({place[1]})")
+        axes.legend(loc="upper left", frameon=False, ncols=4)
+
+
+def _draw_levels(axes: Axes, picture: Picture, key: str, rules: Iterable[Rule]) -> None:
+    """Draw what each rule held to its threshold, as a multiple of that, so that all share one axis."""
+    for place, rule in enumerate(rules):
+        seen = _seen(picture, (key, rule.name))
+        colour = _RULE_COLOURS[place % len(_RULE_COLOURS)]
+        times = [_days(at_ms) for at_ms, _ in seen]
+        axes.plot(times, [found.level for _, found in seen], lw=1, color=colour, label=rule.name)
+    axes.axhline(1, color=_RED, lw=0.8, ls=":")
+    axes.set_ylabel("statistic ÷\nthreshold")
+    axes.set_ylim(bottom=0)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", frameon=False, ncols=4)
+
+
+def _seen(picture: Picture, place: tuple[str, str]) -> list[tuple[int, Seen]]:
+    return sorted(picture.trace.seen[place].items())
+
+
+def _mean(found: Counted) -> float:
+    return found.score / found.messages
