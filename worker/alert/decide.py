@@ -10,7 +10,7 @@ When a rule goes, or no longer covers a key, a firing alert is resolved with the
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -79,6 +79,22 @@ def decide(
     events = sorted((event for outcome in outcomes.values() for event in outcome.events), key=lambda e: (e.at_ms, e.rule))
     reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
     return Decision(key_state(rules, state.alert_key, kept), tuple(events), reasons)
+
+
+def absorb(rules: RuleSet, state: KeyState, signals: Sequence[Signal], watermark_ms: int) -> KeyState:
+    """Return what becomes of a key when signals came that no rule finds late, while the watermark passed no boundary.
+
+    `decide` was called for the key since the last boundary. It would come to the same, signal by signal: as no window is looked
+    at, all they do is to be counted.
+    """
+    kept = dict(state.rules)
+    for rule in rules.for_key(state.alert_key):
+        closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
+        counted = [signal for signal in signals if _intake(rule, signal, closed_ms) == "counted"]
+        if counted:
+            was = kept.get(rule.name) or RuleState(rule.version, closed_ms)
+            kept[rule.name] = replace(was, buckets=windows.add_all(was.buckets, counted, rule.detector.bucket))
+    return key_state(rules, state.alert_key, kept)
 
 
 def silence(rules: RuleSet, state: KeyState, at_ms: int) -> Decision:

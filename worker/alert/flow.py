@@ -4,9 +4,9 @@ The live role and a backtest both stand on this, so that the same signals make t
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from worker.alert.decide import Decision, Observe, decide, silence
+from worker.alert.decide import Decision, Observe, absorb, decide, silence
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState
 from worker.alert.timers import Timers
@@ -41,6 +41,12 @@ class Flow:
         before = self.states[placed.alert_key]
         decision = decide(self._rules, before, placed, watermark_ms, self._observe)
         self._accept(before, decision, placed, turned)
+
+    def absorb(self, key: str, signals: Sequence[Signal]) -> None:
+        """Count more signals on a key that was decided on since the watermark last passed a boundary; see `decide.absorb`."""
+        watermark_ms = self.max_event_time_ms - self._lateness_ms
+        self.states[key] = state = absorb(self._rules, self.states[key], signals, watermark_ms)
+        self.timers.set(key, state.due_ms)
 
     def move(self, event_time_ms: int, turned: Turned) -> None:
         """Move the watermark on, and decide on every key that falls due by it."""

@@ -5,7 +5,8 @@ on bucket boundaries alone, so what it holds does not depend on when or in which
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -67,6 +68,30 @@ def add(buckets: Buckets, signal: Signal, bucket_ms: int) -> Buckets:
     if at < len(buckets) and buckets[at].start_ms == start_ms:
         return (*buckets[:at], _grown(buckets[at], signal), *buckets[at + 1 :])
     return (*buckets[:at], _grown(Bucket(start_ms, Tally(), (), signal.model), signal), *buckets[at:])
+
+
+def add_all(buckets: Buckets, signals: Sequence[Signal], bucket_ms: int) -> Buckets:
+    """Count many signals, each in the bucket of its event time: the same as to add them one after the other, and quicker."""
+    grown, by_start = {bucket.start_ms: bucket for bucket in buckets}, defaultdict[int, list[Signal]](list)
+    for signal in signals:
+        by_start[floor_to(signal.event_time_ms, bucket_ms)].append(signal)
+    for start_ms, some in by_start.items():
+        grown[start_ms] = _grown_by_all(grown.get(start_ms) or Bucket(start_ms, Tally(), (), some[0].model), some)
+    return tuple(grown[start_ms] for start_ms in sorted(grown))
+
+
+def _grown_by_all(bucket: Bucket, signals: Sequence[Signal]) -> Bucket:
+    gloomy = [signal for signal in signals if signal.label == "negative"]
+    scores = [round(signal.score * 1_000) for signal in signals]
+    worst = round(max(signal.negative for signal in signals) * 1_000_000)
+    tally = Tally(len(signals), len(gloomy), sum(scores), sum(score * score for score in scores), worst)
+    models = {bucket.model, *[signal.model for signal in signals]}
+    return Bucket(
+        bucket.start_ms,
+        bucket.tally + tally,
+        most_negative((*bucket.samples, *map(_sample, gloomy))) if gloomy else bucket.samples,
+        max(models, key=lambda model: (model.name, model.version)),
+    )
 
 
 def _grown(bucket: Bucket, signal: Signal) -> Bucket:

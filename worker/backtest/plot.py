@@ -19,33 +19,46 @@ from worker.backtest.scoring import DAY_MS
 from worker.backtest.trace import Counted, Seen, Trace
 from worker.errors import SelectionError
 
-_HEIGHTS = (0.5, 1.0, 0.9, 0.9)
+_INCH = (1.1, 1.0, 1.0)
+"""Heights of counts, scores and levels."""
+_LANE_INCH = 0.17
 _GREY, _RED, _BLUE = "#b8bec6", "#c0392b", "#2c5f8a"
 _FALSE = "#e39b3f"
 _RULE_COLOURS = ("#2c5f8a", "#7a4fa3", "#2f8f6b", "#b5651d", "#8a2c5f", "#5b6b2c")
 
 
 class Side(NamedTuple):
-    """The alerts of one rule file, and the places in memory of those that match no incident; None without labels."""
+    """One rule file and what it came to, with the places in memory of the alerts that match no incident."""
 
     name: str
-    alerts: Sequence[Alert]
-    false: frozenset[int] | None = None
+    outcome: Outcome
+    false: frozenset[int] = frozenset()
 
 
 class Picture(NamedTuple):
-    """What to draw: keys from top to bottom, the traced outcome, the sides, the incidents."""
+    """What to draw: keys from top to bottom, the sides, of which the first was traced, the incidents."""
 
     keys: Sequence[str]
-    outcome: Outcome
     sides: Sequence[Side]
     incidents: Sequence[Incident]
     trace: Trace
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was traced."""
+        return self.sides[0].outcome
 
 
 class _Span(NamedTuple):
     start: float
     end: float
+
+
+class _Lane(NamedTuple):
+    """A row of bars: what it is called, and from when to when they go, with their colours."""
+
+    name: str
+    bars: list[tuple[_Span, str]]
 
 
 def draw(picture: Picture, path: Path) -> None:
@@ -54,10 +67,13 @@ def draw(picture: Picture, path: Path) -> None:
     Raises:
         SelectionError: it cannot be written, or not in that format.
     """
+    lanes = {key: _lanes(picture, key) for key in picture.keys}
+    heights = [0.9 + _LANE_INCH * len(of_key) + sum(_INCH) for of_key in lanes.values()]
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(12, 4.4 * len(picture.keys) + 0.4), layout="constrained")
-        for key, part in zip(picture.keys, _parts(figure, len(picture.keys)), strict=True):
-            _draw_key(picture, key, part)
+        figure = Figure(figsize=(12, sum(heights)), layout="constrained")
+        parts = figure.subfigures(len(lanes), 1, squeeze=False, height_ratios=heights)
+        for (key, of_key), (part,) in zip(lanes.items(), parts, strict=True):
+            _draw_key(picture, key, of_key, part)
         try:
             figure.savefig(path, dpi=110)
         except (OSError, ValueError) as error:
@@ -69,19 +85,16 @@ def _days(at_ms: int) -> float:
     return at_ms / DAY_MS
 
 
-def _parts(figure: Figure, count: int) -> list[Any]:
-    return [row[0] for row in figure.subfigures(count, 1, squeeze=False)]
-
-
-def _draw_key(picture: Picture, key: str, part: Any) -> None:
-    spans, counts, score, levels = part.subplots(4, 1, sharex=True, height_ratios=_HEIGHTS)
+def _draw_key(picture: Picture, key: str, lanes: Sequence[_Lane], part: Any) -> None:
+    ratios = (_LANE_INCH * max(1, len(lanes)), *_INCH)
+    spans, counts, score, levels = part.subplots(4, 1, sharex=True, height_ratios=ratios)
     part.suptitle(key, fontsize=10, fontweight="bold", x=0.01, ha="left")
     rules = picture.outcome.rules.for_key(key)
-    _draw_spans(spans, picture, key)
+    _draw_lanes(spans, lanes)
     _draw_counts(counts, picture, key, rules)
     _draw_score(score, picture, key, rules)
     _draw_levels(levels, picture, key, rules)
-    for alert in (alert for alert in picture.sides[0].alerts if alert.alert_key == key):
+    for alert in (alert for alert in picture.outcome.alerts if alert.alert_key == key):
         span = _span(alert, picture)
         for axes in (counts, score, levels):
             axes.axvspan(span.start, span.end, color=_RED, alpha=0.12, lw=0)
@@ -91,28 +104,29 @@ def _draw_key(picture: Picture, key: str, part: Any) -> None:
     levels.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def _draw_spans(axes: Axes, picture: Picture, key: str) -> None:
-    """Draw a lane for each rule that fired, and one for the incidents."""
-    lanes: list[str] = []
-    for side in picture.sides:
-        for alert in (alert for alert in side.alerts if alert.alert_key == key):
-            lane = f"{alert.rule} ({side.name})" if len(picture.sides) > 1 else alert.rule
-            false = side.false is not None and id(alert) in side.false
-            _bar(axes, lanes, lane, _span(alert, picture), _FALSE if false else _RED)
-    for incident in (one for one in picture.incidents if one.alert_key == key):
-        _bar(axes, lanes, "incidents", _Span(_days(incident.start_ms), _days(incident.end_ms)), _BLUE)
-    axes.set_yticks(range(len(lanes)), lanes)
-    axes.set_ylim(len(lanes) - 0.4 if lanes else 1, -0.6)
-    if any(side.false for side in picture.sides):
-        axes.set_title("red: alerts, orange: those that match no incident", fontsize=7, loc="right")
+def _lanes(picture: Picture, key: str) -> list[_Lane]:
+    """Return a lane for each rule and file, the files beside each other, and one for the incidents."""
+    lanes = []
+    rules = (rule.name for side in picture.sides for rule in side.outcome.rules.for_key(key))
+    for rule in dict.fromkeys(rules):
+        for side in picture.sides:
+            alerts = [alert for alert in side.outcome.alerts if (alert.alert_key, alert.rule) == (key, rule)]
+            bars = [(_span(alert, picture), _FALSE if id(alert) in side.false else _RED) for alert in alerts]
+            lanes.append(_Lane(f"{rule} ({side.name})" if len(picture.sides) > 1 else rule, bars))
+    incidents = [one for one in picture.incidents if one.alert_key == key]
+    spans = [_Span(_days(one.start_ms), _days(one.end_ms)) for one in incidents]
+    return [*lanes, _Lane("incidents", [(span, _BLUE) for span in spans])] if picture.incidents else lanes
 
 
-def _bar(axes: Axes, lanes: list[str], lane: str, span: _Span, colour: str) -> None:
-    if lane not in lanes:
-        lanes.append(lane)
-    axes.broken_barh(
-        [(span.start, span.end - span.start)], (lanes.index(lane) - 0.35, 0.7), facecolors=colour, edgecolors=colour, lw=1
-    )
+def _draw_lanes(axes: Axes, lanes: Sequence[_Lane]) -> None:
+    for place, lane in enumerate(lanes):
+        for span, colour in lane.bars:
+            bar = (span.start, span.end - span.start)
+            axes.broken_barh([bar], (place - 0.35, 0.7), facecolors=colour, edgecolors=colour, lw=1)
+    axes.set_yticks(range(len(lanes)), [lane.name for lane in lanes])
+    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    if any(colour == _FALSE for lane in lanes for _, colour in lane.bars):
+        axes.set_title("orange: matches no incident", fontsize=7, loc="right")
 
 
 def _span(alert: Alert, picture: Picture) -> _Span:

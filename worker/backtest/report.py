@@ -39,7 +39,7 @@ class Report(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A figure by name, how it is written, and whether it takes labels."""
+    """A figure: its name, how it is written, and whether it takes labels."""
 
     name: str
     write: Callable[[Score], str]
@@ -49,14 +49,14 @@ class _Row(NamedTuple):
 _ROWS = (
     _Row("fired", lambda score: f"{score.fired:,}"),
     _Row("resolved", lambda score: f"{score.resolved:,}"),
-    _Row("open at the end", lambda score: f"{score.open:,}"),
-    _Row("went stale", lambda score: f"{score.silences:,}"),
-    _Row("alerts a day", lambda score: _number(score.alerts_per_day)),
+    _Row("open", lambda score: f"{score.open:,}"),
+    _Row("stale", lambda score: f"{score.silences:,}"),
+    _Row("a day", lambda score: _number(score.alerts_per_day)),
     _Row("precision", lambda score: _share(score.precision, score.matched, score.fired), labelled=True),
     _Row("recall", lambda score: _share(score.recall, score.detected, score.incidents), labelled=True),
-    _Row("delay, median", lambda score: _span(score.delay_median_ms), labelled=True),
-    _Row("delay, 90 %", lambda score: _span(score.delay_p90_ms), labelled=True),
-    _Row("false alarms a key and day", lambda score: _number(score.false_per_key_day), labelled=True),
+    _Row("delay median", lambda score: _span(score.delay_median_ms), labelled=True),
+    _Row("90 %", lambda score: _span(score.delay_p90_ms), labelled=True),
+    _Row("false/key/day", lambda score: _number(score.false_per_key_day), labelled=True),
 )
 
 
@@ -177,22 +177,24 @@ def _late(side: Side) -> Iterable[str]:
 
 
 def _score_table(report: Report) -> Table:
-    """Lay out a column for each rule and side, and one for all rules of a side."""
-    columns = [("", side, side.scores.total) for side in report.sides]
-    names = list(dict.fromkeys(name for side in report.sides for name in side.scores.rules))
-    if len(names) > 1 or any(len(side.scores.rules) > 1 for side in report.sides):
-        columns += [
-            (name, side, side.scores.rules[name]) for name in names for side in report.sides if name in side.scores.rules
-        ]
-    table = Table()
-    table.add_column("")
-    for name, side, _ in columns:
-        file = f"\n{escape(side.name)}" if len(report.sides) > 1 else ""
-        table.add_column((name or "all rules") + file, justify="right")
-    for row in _ROWS:
-        if report.labelled or not row.labelled:
-            table.add_row(row.name, *[row.write(score) for _, _, score in columns])
+    """Lay out a row for each rule and side, and one for all rules of a side."""
+    rows = [row for row in _ROWS if report.labelled or not row.labelled]
+    table = Table("rule", *(["file"] if report.comparison else []))
+    for row in rows:
+        table.add_column(row.name, justify="right")
+    for name in dict.fromkeys(name for side in report.sides for name in side.scores.rules):
+        for side in report.sides:
+            if name in side.scores.rules:
+                _add_row(table, (name, side.name), side.scores.rules[name], rows)
+    table.add_section()
+    for side in report.sides:
+        _add_row(table, ("all", side.name), side.scores.total, rows)
     return table
+
+
+def _add_row(table: Table, names: tuple[str, str], score: Score, rows: list[_Row]) -> None:
+    shown = names if len(table.columns) > len(rows) + 1 else names[:1]
+    table.add_row(*map(escape, shown), *[row.write(score) for row in rows])
 
 
 def _show_comparison(report: Report, comparison: Comparison, console: Console, limit: int) -> None:

@@ -48,11 +48,8 @@ def draw(source: Input, plan: Plan, report: Report, incidents: Sequence[Incident
     outcome = report.sides[0].outcome
     trace = Trace(bin_width(outcome))
     running.trace(source, plan, frozenset(keys), trace)
-    sides = [
-        plot.Side(side.name, side.outcome.alerts, frozenset(map(id, side.scores.false_alarms)) if report.labelled else None)
-        for side in report.sides
-    ]
-    plot.draw(plot.Picture(keys, outcome, sides, incidents, trace), drawing.path)
+    sides = [plot.Side(side.name, side.outcome, frozenset(map(id, side.scores.false_alarms))) for side in report.sides]
+    plot.draw(plot.Picture(keys, sides, incidents, trace), drawing.path)
 
 
 def eventful(report: Report, incidents: Sequence[Incident], drawing: Drawing) -> list[str]:
