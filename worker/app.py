@@ -188,6 +188,7 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         cached_keys=alert.cached_keys,
         max_records=alert.max_poll_records,
         max_unrelayed=alert.max_unrelayed,
+        idle_after_s=alert.idle_after_s,
         restored_events=settings.redis.stream_max_events,
         relays_at_once=settings.delivery == "exactly_once",
     )

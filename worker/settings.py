@@ -160,6 +160,8 @@ class AlertSettings(Section):
     """The alert rules."""
     allowed_lateness_s: Annotated[float, Field(ge=0, le=10**9)] = 5
     """How far behind the newest signal of a partition one may still count."""
+    idle_after_s: Seconds = 600
+    """A partition of signals that is silent for longer makes its firing alerts stale."""
     cached_keys: Count = 100_000
     """Alert keys whose state is held in memory."""
     max_poll_records: Count = 2_000

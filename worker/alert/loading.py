@@ -43,6 +43,8 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Pauses between tries of a store that does not answer grow to this."""
     max_unrelayed: int = 100_000
     """Signals decided past the relay's position, all partitions together; past it they are paused until half is relayed."""
+    idle_after_s: float = 600.0
+    """A partition that was silent for longer makes its open alerts stale, by way of a tick that is written into it."""
     check_store_s: float = 5.0
     """How often to see that the store still stands where we left it."""
     relays_at_once: bool = True
@@ -50,7 +52,7 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     restored_events: int = 10_000
     """Of a lost stream, so many events from before the replay are put back; as many as the store keeps."""
     wall_clock: Callable[[], float] = time.time
-    """Seconds since the epoch; asked only for where in Kafka to begin a rebuild, never for a decision."""
+    """Seconds since the epoch; asked for where in Kafka to begin a rebuild, and for what a tick says, never for a decision."""
 
 
 class Loaded(NamedTuple):

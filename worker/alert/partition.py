@@ -52,6 +52,13 @@ class PartitionMemory:
         self._flow = Flow(rules, lateness_ms)
         self.next_offset: int | None = None
         self.past: Past | None = None
+        self.is_idle = True
+        """Whether a tick, or nothing at all, was the last that was taken: then another tick would change nothing."""
+
+    @property
+    def has_open(self) -> bool:
+        """Whether there are keys that change with time alone, as each with an open alert does."""
+        return bool(self._flow.timers.keys())
 
     @property
     def max_event_time_ms(self) -> int:
@@ -63,6 +70,7 @@ class PartitionMemory:
         self.next_offset = next_offset
         self._flow.max_event_time_ms = max_event_time_ms
         self._flow.timers = Timers(due)
+        self.is_idle = False
 
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
@@ -112,6 +120,7 @@ class PartitionMemory:
         if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
             self._correct(past, changes)
         changes.begin(placed.offset)
+        self.is_idle = isinstance(placed.signal, Tick)
         if placed.signal is not None:
             self._flow.take(placed.signal, changes.take)
         if past is not None and placed.offset < past.position:

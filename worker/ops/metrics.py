@@ -40,6 +40,7 @@ ALERT_COUNTS = (
     _Count("undecodable", "tidings_alert_signals_undecodable", "Signals that could not be read, and were passed over."),
     _Count("late", "tidings_alert_signals_late", "Signals that came after the last window boundary, too late to count."),
     _Count("fired", "tidings_alerts_fired", "Alerts that began to fire."),
+    _Count("stale", "tidings_alerts_stale", "Alerts that lost their data while they fired."),
     _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),
     _Count("relayed", "tidings_alert_events_relayed", "Alert events passed on from Redis to Kafka."),
     _Count("fenced", "tidings_alert_fenced", "Commits that Redis refused, because another worker owns the partition."),
