@@ -61,7 +61,8 @@ def backtest(
     if lateness is not None:
         lateness_ms = _milliseconds("--allowed-lateness", lateness)
     plan = running.Plan(_rules(rules), _rules(compare) if compare else None, lateness_ms, strict)
-    held_to = _labels(labels, _milliseconds("--grace", grace)) if labels else None
+    grace_ms = _milliseconds("--grace", grace)
+    held_to = _labels(labels, grace_ms) if labels else None
     if plot:
         timeline.require_matplotlib()
     with inputs.opened(source, settings.kafka) as opened:

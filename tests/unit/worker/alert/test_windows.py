@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.worker.alert.builders import signal
 from worker.alert import windows
@@ -125,3 +126,17 @@ def test_a_bucket_names_the_newest_of_its_models() -> None:
     for items in (there, back):
         (bucket,) = ring(items)
         assert bucket.model == new
+
+
+@given(st.lists(signals, max_size=30), st.lists(st.sampled_from("12"), min_size=30, max_size=30), st.integers(0, 30))
+def test_many_at_once_count_as_one_by_one(items: list[Signal], versions: list[str], cut: int) -> None:
+    """Tallies, samples and models, whatever the buckets held before."""
+    scored = [replace(item, model=ModelRef("m", version)) for item, version in zip(items, versions, strict=False)]
+    first = windows.add_all((), scored[:cut], BUCKET_MS)
+    assert windows.add_all(first, scored[cut:], BUCKET_MS) == ring(scored)
+
+
+@given(st.lists(signals, max_size=20), st.integers(1, 25))
+def test_buckets_hold_so_many_messages(items: list[Signal], wanted: int) -> None:
+    """As their total has it."""
+    assert windows.hold(ring(items), wanted) == (len(items) >= wanted) == (windows.total(ring(items)).messages >= wanted)
