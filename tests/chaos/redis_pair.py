@@ -108,14 +108,15 @@ class RedisPair:
         return lost
 
     def await_sync(self, limit_s: float = _SYNC_LIMIT_S) -> bool:
-        """Wait until the replica has all that the primary has."""
-        deadline = time.monotonic() + limit_s
+        """Wait until the replica has all that the primary had at the time of the call."""
+        deadline, wanted = time.monotonic() + limit_s, None
         while time.monotonic() < deadline:
             try:
+                wanted = self._offset(self._primary) if wanted is None else wanted
                 info = self._ask(1 - self._primary).info("replication")
             except client.RedisError:
                 info = {}
-            if info.get("master_link_status") == "up":
+            if info.get("master_link_status") == "up" and int(info["slave_repl_offset"]) >= (wanted or 0):
                 return True
             time.sleep(0.2)
         return False

@@ -45,9 +45,12 @@ def pair(tmp_path: Path) -> Iterator[RedisPair]:
 def test_a_failover_waits_for_a_commit_that_the_replica_lacks(pair: RedisPair) -> None:
     """What is written while the link is cut is gone afterwards; a write that is no commit does not do."""
     writer = redis.Redis.from_url(pair.url)
-    for after_s, key in ((0.5, "other"), (1.5, META)):
-        threading.Timer(after_s, writer.hset, (key, "next", 2)).start()
+    writes = [threading.Timer(after_s, writer.hset, (key, "next", 2)) for after_s, key in ((0.5, "other"), (1.5, META))]
+    for write in writes:
+        write.start()
     lost = pair.fail_over(0.0)
+    for write in writes:
+        write.join()
     assert lost.partitions == 1
     assert lost.size > 0
     assert redis.Redis.from_url(pair.url).hget(META, "next") == b"1"

@@ -48,7 +48,7 @@ def within(name: str, *packages: str) -> bool:
 
 def is_pure(name: str) -> bool:
     """Tell whether a module decides and does nothing else."""
-    pure_packages = within(name, "worker.codec", "worker.schema", "worker.score", "worker.alert")
+    pure_packages = within(name, "worker.codec", "worker.schema", "worker.redact", "worker.score", "worker.alert")
     return pure_packages and name not in IMPURE
 
 

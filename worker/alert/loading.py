@@ -92,6 +92,10 @@ class Loader:
         self._rules = rules
         self._options = options
 
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Load under these rules from now on."""
+        self._rules = rules
+
     def whole(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Return those of which neither the store nor the group has lost anything, so that to load them takes no time.
 
@@ -143,13 +147,17 @@ class Loader:
         # Once for the watermark, which lies that far back, and once for signals that may be that much out of order.
         reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
-        restored = known.before(start)[-self._options.restored_events :]
-        effects = Effects(start, NEVER_MS, {}, {}, restored, 0)
+        before = known.before(start)
+        # An event was decided at a boundary that the watermark had passed, so no older signal may count now; but one that says
+        # "stale" may have been caused by a clock. The newest event time of all may lie later, but nothing on record tells.
+        passed_ms = (stored.event.at_ms for stored in before if stored.event.state != "stale")
+        newest_ms = max((at_ms + lateness_ms for at_ms in passed_ms), default=NEVER_MS)
+        effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], 0)
         try:
             self._store.commit(alert_commit(partition, None, effects))
         except FencedError as error:
             raise RetryableError(f"{name_of(partition)} is being rebuilt by another worker") from error
-        return PartitionState(start, NEVER_MS, {})
+        return PartitionState(start, newest_ms, {})
 
 
 def _on_record(partition: TopicPartition, known: Sequence[StoredEvent], end: int) -> int | None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_BUCKETS = 240
 """Buckets in a window: what bounds the state of one key, and the time to look at it."""
@@ -30,9 +30,22 @@ def parse_duration(value: object) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value))
 
 
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+def duration_text(milliseconds: int) -> str:
+    """Return the duration as one would write it: the largest units first, "0s" for none."""
+    parts, left = [], milliseconds
+    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
+        count, left = divmod(left, size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m", "1h30m"]}),
+]
+Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 class Part(BaseModel):
@@ -95,7 +108,7 @@ class ShareDetector(Windowed):
     """The negative share itself below which all is well again; 0.8 of the threshold unless given."""
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
     """One-sided confidence of the lower bound."""
 
     @model_validator(mode="before")
@@ -140,9 +153,9 @@ class ShiftDetector(Windowed):
     baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "score"
 
     type: Literal["shift"]
-    threshold: Annotated[float, Field(gt=0)] = 10.0
+    threshold: Annotated[float, Field(gt=0, strict=True)] = 10.0
     """How far the sum of falls may run, in standard deviations: Page's h."""
-    drift: Annotated[float, Field(ge=0)] = 0.5
+    drift: Annotated[float, Field(ge=0, strict=True)] = 0.5
     """The fall that is still taken for chance, in standard deviations of a bucket's mean: Page's k."""
     half_life: Duration = _DAY_MS
     """How fast the past that it compares with is forgotten."""
@@ -155,4 +168,37 @@ class ShiftDetector(Windowed):
         return 10 * self.half_life
 
 
-Detector = Annotated[ShareDetector | SingleDetector | ShiftDetector, Field(discriminator="type")]
+class CountDetector(Windowed):
+    """What the detectors of counts have in common."""
+
+    window_default: ClassVar[str] = "1h"
+    buckets_default: ClassVar[int] = 12
+
+    once_in: Duration = 4 * _DAY_MS
+    """The return period that is too much: the key shows so high a count less often than that."""
+    resolve_share: Share = 0.3
+    """All is well again when what the key shows is as common as once in this share of `once_in`."""
+    min_ratio: Annotated[float, Field(ge=1)] = 1.5
+    """Less than so many times the usual is never too much, however rare."""
+
+    @property
+    def memory_ms(self) -> int:
+        """After a week of silence the key's past says little about its present."""
+        return 7 * _DAY_MS
+
+
+class VolumeDetector(CountDetector):
+    """Too many messages, whatever they say; see `detectors.counts`."""
+
+    type: Literal["volume"]
+
+
+class SurgeDetector(CountDetector):
+    """Too many negative messages by the key's own past; see `detectors.counts`."""
+
+    type: Literal["surge"]
+
+
+Detector = Annotated[
+    ShareDetector | SurgeDetector | ShiftDetector | SingleDetector | VolumeDetector, Field(discriminator="type")
+]

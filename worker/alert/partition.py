@@ -72,6 +72,10 @@ class PartitionMemory:
         self._flow.timers = Timers(due)
         self.is_idle = False
 
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Go on under these rules, between two runs; `decide` says what becomes of what was under way."""
+        self._rules = rules
+
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
         signals = [placed.signal for placed in run if isinstance(placed.signal, Signal)]

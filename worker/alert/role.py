@@ -43,14 +43,25 @@ class AlertCounts(msgspec.Struct):
 
 
 class AlertRole:
-    """Reads the partitions of `sentiment.signals` that the group assigns to it; one thread, one consumer."""
+    """Reads the partitions of `sentiment.signals` that the group assigns to it; one thread, one consumer.
 
-    def __init__(self, ports: AlertPorts, relay: Relay, rules: RuleSet, options: AlertOptions | None = None) -> None:
+    `new_rules` is asked before each cycle for rules that take the place of those in force; None keeps them.
+    """
+
+    def __init__(
+        self,
+        ports: AlertPorts,
+        relay: Relay,
+        rules: RuleSet,
+        options: AlertOptions | None = None,
+        new_rules: Callable[[], RuleSet | None] = lambda: None,
+    ) -> None:
         self._source = ports.source
         self._store = ports.store
         self._relay = relay
         self._options = options or AlertOptions()
         self._loader = Loader(ports, rules, self._options)
+        self._new_rules = new_rules
         self._memory: dict[TopicPartition, PartitionMemory] = {}
         self._waiting: set[TopicPartition] = set()
         self._failed_loads = 0
@@ -106,6 +117,8 @@ class AlertRole:
         if not self._subscribed:
             self._source.subscribe([self._options.topic], self)
             self._subscribed = True
+        if rules := self._new_rules():
+            self._replace_rules(rules)
         self._hold_or_go_on()
         records = self._take(timeout_s)
         holders = dict(self._memory)
@@ -141,6 +154,11 @@ class AlertRole:
         """Drop the partitions; the store would refuse what we might still commit."""
         self._forget(partitions)
         log.warning("partitions lost", partitions=_names(partitions))
+
+    def _replace_rules(self, rules: RuleSet) -> None:
+        self._loader.replace_rules(rules)
+        for memory in self._memory.values():
+            memory.replace_rules(rules)
 
     def _reached(self) -> dict[TopicPartition, int]:
         return {partition: memory.next_offset or 0 for partition, memory in self._memory.items()}

@@ -14,13 +14,15 @@ rules:
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from worker.alert.faults import Fault, faults_of
 from worker.alert.parameters import Detector, Duration, Part
-from worker.alert.yaml_lines import UNREADABLE, Lines, Path, load_with_lines
+from worker.alert.yaml_lines import UNREADABLE, load_with_lines
 from worker.errors import SettingsError
 from worker.messages import Kind, Label
 
@@ -89,7 +91,7 @@ class Scope(Part):
 class FlapGuard(Part):
     """Keeps an alert firing that comes and goes: as long as it has fired `fires` times `within` that time, it does not end."""
 
-    fires: Annotated[int, Field(ge=2, le=20)] = 3
+    fires: Annotated[int, Field(ge=2, le=20, strict=True)] = 3
     """The alert fired so many times, the present one included."""
     within: Duration = 3_600_000
     """In so much time."""
@@ -116,7 +118,7 @@ class Rule(Part):
     """Labels of the rule's own, beside those that every alert has: what silences, inhibition and receivers go by."""
     link: Annotated[str, Field(pattern=r"^https?://")] | None = None
     """Where to look further: a URL; `{alert_key}`, `{alert_id}`, `{rule}`, `{start_ms}` and `{end_ms}` in it are filled in."""
-    count_duplicates: bool = False
+    count_duplicates: Annotated[bool, Field(strict=True)] = False
     """Whether a text that was seen before counts again."""
 
     @cached_property
@@ -134,8 +136,11 @@ class Rule(Part):
         return max(self.detector.window, self.detector.memory_ms) + self.for_ + self.keep_firing_for + guard_ms
 
 
-class _RuleFile(Part):
+class RuleFile(Part):
+    """The rules of Tidings: what is too much, for how long, and how bad that is."""
+
     rules: Annotated[list[Rule], Field(min_length=1)]
+    """At least one rule; their names differ."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -144,6 +149,14 @@ class _RuleFile(Part):
         if repeated:
             raise ValueError(f"rule names must differ; used twice: {', '.join(repeated)}")
         return self
+
+
+class RulesError(SettingsError):
+    """A rule file is wrong: one line for each fault, with file, line, field and what should be there."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)
 
 
 class RuleSet:
@@ -168,35 +181,21 @@ def parse_rules(text: str, name: str = "rules.yaml") -> RuleSet:
     """Check the text of a rule file; `name` is what errors call it.
 
     Raises:
-        SettingsError: one line for each fault: file, line, path, what was expected.
+        RulesError: with every fault.
     """
-    document, lines = _load(text, name)
-    try:
-        return RuleSet(_RuleFile.model_validate(document).rules)
-    except ValidationError as error:
-        faults = [(_written(item["loc"]), item["msg"]) for item in error.errors()]
-        told = [_fault(name, lines.line_of(path), path, message) for path, message in faults]
-        raise SettingsError("\n".join(told)) from error
-
-
-def _load(text: str, name: str) -> tuple[dict[str, object], Lines]:
     try:
         document, lines = load_with_lines(text)
     except UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or error
-        raise SettingsError(f"{name}:{mark.line + 1 if mark else 1}: {problem}") from error
+        raise RulesError([Fault(name, mark.line + 1 if mark else 1, "", _unreadable(error))]) from error
     if not isinstance(document, dict):
-        raise SettingsError(f"{name}:1: expected a mapping with the field `rules`, a list of rules")
-    return document, lines
+        raise RulesError([Fault(name, 1, "", "expected a mapping with the field `rules`, a list of rules")])
+    try:
+        return RuleSet(RuleFile.model_validate(document).rules)
+    except ValidationError as error:
+        raise RulesError(faults_of(error, RuleFile, name, lines)) from error
 
 
-def _written(path: Path) -> Path:
-    """Return the path as the file has it: pydantic puts the type of a detector between its name and its fields."""
-    return tuple(part for at, part in enumerate(path) if not (at and path[at - 1] == "detector"))
-
-
-def _fault(name: str, line: int, path: Path, message: str) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    expected = message.removeprefix("Value error, ")
-    return f"{name}:{line}: {where + ': ' if where else ''}{expected}"
+def _unreadable(error: Exception) -> str:
+    """One line; PyYAML tells of some things in two."""
+    return " ".join(str(getattr(error, "problem", None) or error).split())

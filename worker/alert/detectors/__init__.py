@@ -5,14 +5,15 @@ figures of the window that ends there, and may carry a memory of fixed size from
 however long the window and the memory are, and the order of arrival makes no difference.
 """
 
-from worker.alert.detectors import share, shift, single
+from worker.alert.detectors import counts, share, shift, single
+from worker.alert.detectors.baseline import CountBaseline
 from worker.alert.detectors.reading import Reading, Verdict, View
 from worker.alert.detectors.shift import ShiftMemory
-from worker.alert.parameters import Detector, ShareDetector, ShiftDetector, SingleDetector
+from worker.alert.parameters import Detector, ShareDetector, ShiftDetector, SingleDetector, SurgeDetector, VolumeDetector
 
 __all__ = ["Memory", "Reading", "ShiftMemory", "Verdict", "View", "judge"]
 
-Memory = ShiftMemory | None
+Memory = CountBaseline | ShiftMemory | None
 """What a detector carries from bucket to bucket; None at first, and again after a silence longer than its `memory_ms`."""
 
 
@@ -24,4 +25,8 @@ def judge(parameters: Detector, memory: Memory, view: View) -> tuple[Memory, Rea
         case SingleDetector():
             return None, single.judge(parameters, view)
         case ShiftDetector():
-            return shift.judge(parameters, memory or ShiftMemory(), view)
+            return shift.judge(parameters, memory if isinstance(memory, ShiftMemory) else ShiftMemory(), view)
+        case SurgeDetector():
+            return counts.surge(parameters, memory if isinstance(memory, CountBaseline) else CountBaseline(), view)
+        case VolumeDetector():
+            return counts.volume(parameters, memory if isinstance(memory, CountBaseline) else CountBaseline(), view)

@@ -130,8 +130,7 @@ def test_a_pause_that_fails_is_tried_again() -> None:
     """In the next cycle."""
     shut = Shut()
     shut.steps(1)  # its partition is loaded, with a pause that is none of this test's
-    assert not (shut.role.waiting)
-    assert not (shut.role.held)
+    assert (shut.role.waiting, shut.role.held) == (frozenset(), False)
     shut.source.failing_pauses = 2
     shut.steps(50)
     assert (shut.source.failing_pauses, shut.role.held, shut.source.paused) == (0, True, ONE)
