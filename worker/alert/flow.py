@@ -17,10 +17,13 @@ Turned = Callable[[KeyState, Decision, Signal | Tick | None], None]
 
 
 class Flow:
-    """Watermark, timers, and states in the order of their last use. `states` must hold a key before it is decided on."""
+    """Watermark, timers, and states in the order of their last use. `states` must hold a key before it is decided on.
+
+    `rules` may be exchanged between two signals.
+    """
 
     def __init__(self, rules: RuleSet, lateness_ms: int, observe: Observe | None = None) -> None:
-        self._rules = rules
+        self.rules = rules
         self._lateness_ms = lateness_ms
         self._observe = observe
         self.states: OrderedDict[str, KeyState] = OrderedDict()
@@ -39,13 +42,13 @@ class Flow:
         self.move(placed.event_time_ms, turned)
         watermark_ms = self.max_event_time_ms - self._lateness_ms
         before = self.states[placed.alert_key]
-        decision = decide(self._rules, before, placed, watermark_ms, self._observe)
+        decision = decide(self.rules, before, placed, watermark_ms, self._observe)
         self._accept(before, decision, placed, turned)
 
     def absorb(self, key: str, signals: Sequence[Signal]) -> None:
         """Count more signals on a key that was decided on since the watermark last passed a boundary; see `decide.absorb`."""
         watermark_ms = self.max_event_time_ms - self._lateness_ms
-        self.states[key] = state = absorb(self._rules, self.states[key], signals, watermark_ms)
+        self.states[key] = state = absorb(self.rules, self.states[key], signals, watermark_ms)
         self.timers.set(key, state.due_ms)
 
     def move(self, event_time_ms: int, turned: Turned) -> None:
@@ -54,13 +57,13 @@ class Flow:
         watermark_ms = self.max_event_time_ms - self._lateness_ms
         while (key := self.timers.pop(watermark_ms)) is not None:
             before = self.states[key]
-            self._accept(before, decide(self._rules, before, None, watermark_ms, self._observe), None, turned)
+            self._accept(before, decide(self.rules, before, None, watermark_ms, self._observe), None, turned)
 
     def _fall_silent(self, tick: Tick, turned: Turned) -> None:
         """Let every key that has a timer, as each with an open alert has, know of the silence."""
         for key in sorted(self.timers.keys()):
             before = self.states[key]
-            self._accept(before, silence(self._rules, before, tick.at_ms), tick, turned)
+            self._accept(before, silence(self.rules, before, tick.at_ms), tick, turned)
 
     def _accept(self, before: KeyState, decision: Decision, cause: Signal | Tick | None, turned: Turned) -> None:
         key = before.alert_key

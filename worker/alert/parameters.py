@@ -62,8 +62,7 @@ class Windowed(Part):
     moves_without_data: ClassVar[bool] = False
     """Whether a window can become too much by messages leaving it."""
     baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = None
-    """What the baseline of its readings is the usual of: the mean score, or a count per bucket; None: it has none, or of its
-    own statistic. A backtest draws it there."""
+    """What the baseline of its readings is the usual of: the mean score, or a count per bucket; None: it has none."""
 
     window: Duration = 0
     """How far back messages count, and evidence is shown."""
@@ -190,11 +189,15 @@ class CountDetector(Windowed):
 class VolumeDetector(CountDetector):
     """Too many messages, whatever they say; see `detectors.counts`."""
 
+    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "messages"
+
     type: Literal["volume"]
 
 
 class SurgeDetector(CountDetector):
     """Too many negative messages by the key's own past; see `detectors.counts`."""
+
+    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "negatives"
 
     type: Literal["surge"]
 

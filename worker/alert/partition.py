@@ -47,7 +47,6 @@ class PartitionMemory:
     """
 
     def __init__(self, rules: RuleSet, lateness_ms: int, cached_keys: int) -> None:
-        self._rules = rules
         self._cached_keys = cached_keys
         self._flow = Flow(rules, lateness_ms)
         self.next_offset: int | None = None
@@ -74,7 +73,7 @@ class PartitionMemory:
 
     def replace_rules(self, rules: RuleSet) -> None:
         """Go on under these rules, between two runs; `decide` says what becomes of what was under way."""
-        self._rules = rules
+        self._flow.rules = rules
 
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
@@ -141,7 +140,7 @@ class PartitionMemory:
         """Take the alerts from the record, which ends here."""
         for key in sorted(self._to_correct(past)):
             before = self._flow.states[key]
-            self._flow.states[key] = after = as_told(self._rules, before, past.open.get(key, {}))
+            self._flow.states[key] = after = as_told(self._flow.rules, before, past.open.get(key, {}))
             if after != before:
                 self._flow.timers.set(key, after.due_ms)
                 changes.due[key] = after.due_ms

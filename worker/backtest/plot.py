@@ -19,8 +19,9 @@ from worker.backtest.scoring import DAY_MS
 from worker.backtest.trace import Counted, Seen, Trace
 from worker.errors import SelectionError
 
-_INCH = (1.1, 1.0, 1.0)
-"""Heights of counts, scores and levels."""
+_INCH = (1.1, 1.0)
+"""Heights of counts and scores."""
+_RULE_INCH = 0.6
 _LANE_INCH = 0.17
 _GREY, _RED, _BLUE = "#b8bec6", "#c0392b", "#2c5f8a"
 _FALSE = "#e39b3f"
@@ -68,7 +69,7 @@ def draw(picture: Picture, path: Path) -> None:
         SelectionError: it cannot be written, or not in that format.
     """
     lanes = {key: _lanes(picture, key) for key in picture.keys}
-    heights = [0.9 + _LANE_INCH * len(of_key) + sum(_INCH) for of_key in lanes.values()]
+    heights = [0.9 + sum(_ratios(picture, key, of_key)) for key, of_key in lanes.items()]
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(12, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(lanes), 1, squeeze=False, height_ratios=heights)
@@ -86,22 +87,28 @@ def _days(at_ms: int) -> float:
 
 
 def _draw_key(picture: Picture, key: str, lanes: Sequence[_Lane], part: Any) -> None:
-    ratios = (_LANE_INCH * max(1, len(lanes)), *_INCH)
-    spans, counts, score, levels = part.subplots(4, 1, sharex=True, height_ratios=ratios)
+    ratios = _ratios(picture, key, lanes)
+    spans, counts, score, *statistics = part.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
     part.suptitle(key, fontsize=10, fontweight="bold", x=0.01, ha="left")
     rules = picture.outcome.rules.for_key(key)
     _draw_lanes(spans, lanes)
     _draw_counts(counts, picture, key, rules)
     _draw_score(score, picture, key, rules)
-    _draw_levels(levels, picture, key, rules)
+    for axes, rule in zip(statistics, rules, strict=True):
+        _draw_statistic(axes, _seen(picture, (key, rule.name)), rule)
     for alert in (alert for alert in picture.outcome.alerts if alert.alert_key == key):
         span = _span(alert, picture)
-        for axes in (counts, score, levels):
+        for axes in (counts, score, *statistics):
             axes.axvspan(span.start, span.end, color=_RED, alpha=0.12, lw=0)
     spans.set_xlim(_days(picture.outcome.first_ms or 0), _days((picture.outcome.last_ms or 0) + picture.trace.width_ms))
     locator = mdates.AutoDateLocator()  # type: ignore[no-untyped-call]
-    levels.xaxis.set_major_locator(locator)
-    levels.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    spans.xaxis.set_major_locator(locator)
+    spans.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _ratios(picture: Picture, key: str, lanes: Sequence[_Lane]) -> list[float]:
+    """Return the heights of a key's axes, in inches."""
+    return [_LANE_INCH * max(1, len(lanes)), *_INCH, *[_RULE_INCH] * len(picture.outcome.rules.for_key(key))]
 
 
 def _lanes(picture: Picture, key: str) -> list[_Lane]:
@@ -169,18 +176,12 @@ def _draw_baseline(axes: Axes, picture: Picture, place: tuple[str, str], colour:
         axes.legend(loc="upper left", frameon=False, ncols=4)
 
 
-def _draw_levels(axes: Axes, picture: Picture, key: str, rules: Iterable[Rule]) -> None:
-    """Draw what each rule held to its threshold, as a multiple of that, so that all share one axis."""
-    for place, rule in enumerate(rules):
-        seen = _seen(picture, (key, rule.name))
-        colour = _RULE_COLOURS[place % len(_RULE_COLOURS)]
-        times = [_days(at_ms) for at_ms, _ in seen]
-        axes.plot(times, [found.level for _, found in seen], lw=1, color=colour, label=rule.name)
-    axes.axhline(1, color=_RED, lw=0.8, ls=":")
-    axes.set_ylabel("statistic ÷\nthreshold")
-    axes.set_ylim(bottom=0)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", frameon=False, ncols=4)
+def _draw_statistic(axes: Axes, seen: Sequence[tuple[int, Seen]], rule: Rule) -> None:
+    """Draw what the rule held to its threshold, and that."""
+    times = [_days(at_ms) for at_ms, _ in seen]
+    axes.plot(times, [found.statistic for _, found in seen], lw=1, color=_BLUE)
+    axes.plot(times, [found.threshold for _, found in seen], ":", lw=1, color=_RED)
+    axes.set_ylabel(f"{rule.name}\n{rule.detector.type}", rotation=0, ha="right", va="center")
 
 
 def _seen(picture: Picture, place: tuple[str, str]) -> list[tuple[int, Seen]]:

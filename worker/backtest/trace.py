@@ -29,9 +29,10 @@ class Counted(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a rule made of one bin: the largest `level`, the statistic over its threshold, and the latest baseline, if any."""
+    """What a rule made of one bin: its largest statistic, what that was held to, and the latest baseline, if any."""
 
-    level: float
+    statistic: float
+    threshold: float
     baseline: float | None
 
 
@@ -55,8 +56,8 @@ class Trace:
         began_ms = look.scene.at_ms - look.rule.detector.bucket
         at_ms, reading = began_ms - began_ms % self.width_ms, look.scene.reading
         bins = self.seen[look.alert_key, look.rule.name]
-        level = reading.statistic / reading.threshold if reading.threshold else reading.statistic
-        bins[at_ms] = Seen(max(level, bins[at_ms].level) if at_ms in bins else level, reading.baseline)
+        statistic = max(reading.statistic, bins[at_ms].statistic) if at_ms in bins else reading.statistic
+        bins[at_ms] = Seen(statistic, reading.threshold, reading.baseline)
 
 
 def bin_width(outcome: Outcome) -> int:

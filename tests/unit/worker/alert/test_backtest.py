@@ -29,6 +29,11 @@ rules:
     detector: {type: share, window: 20s, bucket: 5s, min_messages: 2}
     no_data: fire
     count_duplicates: true
+  - name: many
+    scope: {source: tweets}
+    detector: {type: volume, window: 30s, bucket: 10s, once_in: 30s, min_ratio: 1.1}
+  - name: gloom
+    detector: {type: surge, window: 30s, bucket: 6s, once_in: 1m, min_ratio: 1.1}
 """
 
 
@@ -133,9 +138,9 @@ def test_an_alert_that_goes_silent_and_returns_is_one() -> None:
 def test_late_signals_are_counted_by_rule() -> None:
     """One that is late for two rules is one late signal."""
     outcome = backtest(signal(50), signal(42), signal(31), text=MANY)
-    assert outcome.late == {"bad-press": 2, "fall": 2, "quiet": 2, "severe": 2}
+    assert outcome.late == dict.fromkeys(("bad-press", "fall", "gloom", "many", "quiet", "severe"), 2)
     assert outcome.late_signals == 2
-    assert backtest(signal(50), signal(45), signal(49.5), text=MANY).late == {"bad-press": 2, "fall": 1, "quiet": 2}
+    assert backtest(signal(50), signal(45), signal(49.5), text=MANY).late == {"bad-press": 2, "fall": 1, "gloom": 1, "many": 2, "quiet": 2}
 
 
 def test_nothing_in_nothing_out() -> None:

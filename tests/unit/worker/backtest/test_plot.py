@@ -15,6 +15,8 @@ rules:
     detector: {type: share, window: 50s, bucket: 10s, threshold: 0.5, min_messages: 4}
   - name: fall
     detector: {type: shift, window: 60s, bucket: 5s, warm_up: 5}
+  - name: many
+    detector: {type: volume, window: 60s, bucket: 20s}
 """
 KEYS = ("entity:acme", "topic:x")
 INCIDENTS = (Incident(alert_key="entity:acme", start_ms=100_000, end_ms=160_000),)
@@ -44,7 +46,14 @@ def test_it_draws_what_is_to_be_seen(names: tuple[str, ...], tmp_path: Path) -> 
         for rule in ("bad-press", "fall")
         for name in names
     ]
-    words = [*(f"<!-- {key} -->" for key in KEYS), *lanes, "<!-- incidents -->", "<!-- usual (fall) -->", "<!-- negative -->"]
+    words = [
+        *(f"<!-- {key} -->" for key in KEYS),
+        *lanes,
+        "<!-- incidents -->",
+        "<!-- usual (fall) -->",
+        "<!-- usual (many) -->",
+        "<!-- negative -->",
+    ]
     assert [word for word in words if word not in drawn] == []
     assert "<!-- orange: matches no incident -->" in drawn
 

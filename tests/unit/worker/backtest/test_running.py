@@ -70,11 +70,11 @@ def test_ctrl_c_keeps_what_was_found() -> None:
 
 
 def test_a_trace_has_the_chosen_keys_alone() -> None:
-    """Signals by bin, and of each rule the highest level and its time."""
+    """Signals by bin, and of each rule what it saw and when."""
     found = Trace(10_000)
     others = [signal(at, "positive", alert_key="topic:x") for at in (5, 30)]
     trace(Canned(Batch(0, [*BAD, *others], [], 1)), PLAN, frozenset({"entity:acme"}), found)
     assert {key: dict(bins) for key, bins in found.counts.items()} == {"entity:acme": {0: (4, 4, pytest.approx(-3.6))}}
     assert list(found.seen) == [("entity:acme", "bad-press")]
     assert sorted(found.seen["entity:acme", "bad-press"]) == [0, 10_000, 20_000]
-    assert found.seen["entity:acme", "bad-press"][0].level > 1
+    assert found.seen["entity:acme", "bad-press"][0].statistic > found.seen["entity:acme", "bad-press"][0].threshold == 0.5

@@ -24,14 +24,14 @@ def test_without_signals_there_is_a_width_all_the_same() -> None:
     assert bin_width(outcome(first_ms=None, last_ms=None)) == 1_000
 
 
-def test_a_bin_has_the_highest_level_and_the_latest_baseline() -> None:
+def test_a_bin_has_the_highest_statistic_and_the_latest_baseline() -> None:
     """Of several boundaries in one bin nothing that mattered is lost."""
     looks = []
     fine, coarse = Trace(5_000), Trace(60_000)
     test = Backtest(rules(SHIFT), 0, lambda look: (looks.append(look), fine.look(look), coarse.look(look))[0])
     test.take(0, [signal(at, "positive" if at < 50 else "negative") for at in range(66)])
-    levels = [seen.level for at_ms, seen in fine.seen["entity:acme", "fall"].items() if at_ms < 60_000]
+    levels = [seen.statistic for at_ms, seen in fine.seen["entity:acme", "fall"].items() if at_ms < 60_000]
     assert (len(levels), levels[-1] > levels[0]) == (12, True)
     (whole, *_) = coarse.seen["entity:acme", "fall"].values()
-    assert whole.level == max(levels)
+    assert whole.statistic == max(levels)
     assert whole.baseline == looks[11].scene.reading.baseline
