@@ -140,7 +140,13 @@ def test_late_signals_are_counted_by_rule() -> None:
     outcome = backtest(signal(50), signal(42), signal(31), text=MANY)
     assert outcome.late == dict.fromkeys(("bad-press", "fall", "gloom", "many", "quiet", "severe"), 2)
     assert outcome.late_signals == 2
-    assert backtest(signal(50), signal(45), signal(49.5), text=MANY).late == {"bad-press": 2, "fall": 1, "gloom": 1, "many": 2, "quiet": 2}
+    assert backtest(signal(50), signal(45), signal(49.5), text=MANY).late == {
+        "bad-press": 2,
+        "fall": 1,
+        "gloom": 1,
+        "many": 2,
+        "quiet": 2,
+    }
 
 
 def test_nothing_in_nothing_out() -> None:

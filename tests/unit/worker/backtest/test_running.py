@@ -5,7 +5,7 @@ import pytest
 from tests.unit.worker.alert.builders import rules, signal
 from worker.backtest.inputs import Batch, Fault
 from worker.backtest.running import MAX_FAULTS, Plan, run, trace
-from worker.backtest.trace import Trace
+from worker.backtest.trace import Counted, Trace
 from worker.errors import SelectionError
 
 BAD = [signal(at) for at in (1, 2, 3, 4)]
@@ -74,7 +74,7 @@ def test_a_trace_has_the_chosen_keys_alone() -> None:
     found = Trace(10_000)
     others = [signal(at, "positive", alert_key="topic:x") for at in (5, 30)]
     trace(Canned(Batch(0, [*BAD, *others], [], 1)), PLAN, frozenset({"entity:acme"}), found)
-    assert {key: dict(bins) for key, bins in found.counts.items()} == {"entity:acme": {0: (4, 4, pytest.approx(-3.6))}}
+    assert {key: dict(bins) for key, bins in found.counts.items()} == {"entity:acme": {0: Counted(4, 4, -3.6)}}
     assert list(found.seen) == [("entity:acme", "bad-press")]
     assert sorted(found.seen["entity:acme", "bad-press"]) == [0, 10_000, 20_000]
     assert found.seen["entity:acme", "bad-press"][0].statistic > found.seen["entity:acme", "bad-press"][0].threshold == 0.5

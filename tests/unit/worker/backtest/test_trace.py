@@ -3,6 +3,7 @@ import pytest
 from tests.unit.worker.alert.builders import rules, signal
 from tests.unit.worker.backtest.builders import outcome
 from worker.alert.backtest import Backtest
+from worker.alert.decide import Look
 from worker.backtest.trace import Trace, bin_width
 
 SHIFT = """
@@ -26,9 +27,15 @@ def test_without_signals_there_is_a_width_all_the_same() -> None:
 
 def test_a_bin_has_the_highest_statistic_and_the_latest_baseline() -> None:
     """Of several boundaries in one bin nothing that mattered is lost."""
-    looks = []
+    looks: list[Look] = []
     fine, coarse = Trace(5_000), Trace(60_000)
-    test = Backtest(rules(SHIFT), 0, lambda look: (looks.append(look), fine.look(look), coarse.look(look))[0])
+
+    def observe(look: Look) -> None:
+        looks.append(look)
+        fine.look(look)
+        coarse.look(look)
+
+    test = Backtest(rules(SHIFT), 0, observe)
     test.take(0, [signal(at, "positive" if at < 50 else "negative") for at in range(66)])
     levels = [seen.statistic for at_ms, seen in fine.seen["entity:acme", "fall"].items() if at_ms < 60_000]
     assert (len(levels), levels[-1] > levels[0]) == (12, True)
