@@ -1,7 +1,8 @@
 """A backtest: signals in, through the live `Flow` and `decide`, alerts and figures out. Pure, and stores nothing.
 
 As live, each partition has its own watermark, which moves with signals alone: what the last signals of an input leave open
-stays open, and a window is looked at once the allowed lateness has passed.
+stays open, and a window is looked at once the allowed lateness has passed. Silence is told by ticks, which the topic has and a
+file has not: there an alert goes stale by its rule's `no_data` alone.
 """
 
 from collections import Counter

@@ -143,7 +143,7 @@ def _heading(report: Report) -> Iterable[str]:
     outcome, ran = report.sides[0].outcome, report.ran
     if ran.interrupted:
         yield "[yellow]broken off: this is what was found so far[/yellow]"
-    told = f"{escape(report.input)}: {outcome.signals:,} signals on {len(outcome.keys):,} keys"
+    told = f"{escape(report.input)}: {outcome.signals:,} signals on {_many(len(outcome.keys), 'key')}"
     if outcome.first_ms is not None and outcome.last_ms is not None:
         span_ms = outcome.last_ms - outcome.first_ms
         told += f", {moment(outcome.first_ms)} to {moment(outcome.last_ms)} ({span_ms / DAY_MS:.1f} days)"
@@ -152,7 +152,7 @@ def _heading(report: Report) -> Iterable[str]:
     for side in report.sides:
         yield from _late(side)
     if outside := report.sides[0].scores.outside:
-        yield f"[yellow]{len(outside)} incidents lie outside the input and are left out[/yellow]"
+        yield f"[yellow]{_many(len(outside), 'incident')} outside the input left out[/yellow]"
 
 
 def _bad(faults: Faults) -> Iterable[str]:
@@ -203,7 +203,7 @@ def _show_comparison(report: Report, comparison: Comparison, console: Console, l
         if names:
             console.print(f"rules {what} in {other.name}: {', '.join(names)}", highlight=False, markup=False)
     moved = [pair for pair in comparison.both if pair.shift_ms]
-    console.print(f"{len(comparison.both):,} alerts in both, {len(moved):,} of them at another time", highlight=False)
+    console.print(f"{_many(len(comparison.both), 'alert')} in both, {len(moved):,} of them at another time", highlight=False)
     for side, alerts in ((this, comparison.only_this), (other, comparison.only_other)):
         false = set(map(id, side.scores.false_alarms)) if report.labelled else None
         _listed(console, f"only with {side.name}", [_alert_line(alert, false) for alert in alerts], limit)
@@ -237,6 +237,10 @@ def _pair_line(pair: Pair) -> str:
     which = "later" if pair.shift_ms > 0 else "earlier"
     told = f"{moment(pair.this.fired_at_ms)}  {pair.this.alert_key}  {pair.this.rule}"
     return f"{told}  {duration(abs(pair.shift_ms))} {which}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

@@ -64,4 +64,4 @@ def test_two_sides_stand_row_by_row() -> None:
 
 def test_incidents_outside_the_input_are_told() -> None:
     """They count for nothing."""
-    assert "1 incidents lie outside the input" in told(report(labels=Labels((incident(-10, -5),))))
+    assert "1 incident outside the input left out" in told(report(labels=Labels((incident(-10, -5),))))
