@@ -149,6 +149,12 @@ def test_late_signals_are_counted_by_rule() -> None:
     }
 
 
+def test_the_newest_time_is_that_of_any_signal() -> None:
+    """Also of one that is only counted."""
+    outcome = backtest(signal(1), signal(5), signal(3))
+    assert (outcome.first_ms, outcome.last_ms) == (1_000, 5_000)
+
+
 def test_nothing_in_nothing_out() -> None:
     """No signals, no times."""
     outcome = backtest()
