@@ -197,8 +197,9 @@ def test_a_part_that_hangs_holds_nobody_up(flow: Flow, stack: LocalStack, part: 
         flow.predictions(40)
         server = stack.server(SERVERS[part])
         if part == "kafka":
-            flow.send_messages("news", messages[40:])
-        server.pause()
+            send_and_hold(flow, stack, worker, messages[40:])
+        else:
+            server.pause()
         try:
             if part != "kafka":
                 flow.send_messages("news", messages[40:])
@@ -213,6 +214,18 @@ def test_a_part_that_hangs_holds_nobody_up(flow: Flow, stack: LocalStack, part: 
         assert flow.predictions(len(messages)).keys() == {message["id"] for message in messages}
         assert [event.state for event in flow.alerts(2)] == ["firing", "resolved"]
         assert second.terminate() == 0
+
+
+def send_and_hold(flow: Flow, stack: LocalStack, worker: WorkerProcess, messages: list[dict[str, Any]]) -> None:
+    """Let Kafka hang while the worker has all of these in hand: the model answers only when there is nowhere to publish to."""
+    model = stack.server("triton")
+    model.pause()
+    try:
+        flow.send_messages("news", messages)
+        worker.until(lambda: sample(worker, "tidings_records_in_hand", role="score") == len(messages))
+        stack.server("kafka").pause()
+    finally:
+        model.resume()
 
 
 def hangs(worker: WorkerProcess) -> bool:

@@ -427,11 +427,13 @@ def test_with_the_position_what_was_not_relayed_yet_is_not_lost() -> None:
     """An event that only Redis has is sent, although the one before it is on record."""
     bench = Bench()
     bench.send(*FIRING)
-    role = bench.role()
+    sink = InMemorySink(bench.broker)
+    role = bench.role(sink=sink)
     role.run_until_idle()
     bench.send(*RECOVERY, at(100, "positive"))
-    role._relay.pump = lambda *_: 0  # type: ignore[method-assign]
-    role.run_until_idle()
+    sink.fail_next = "abort"
+    role.step(0, time.monotonic())
+    assert bench.states() == [("entity:acme", "firing")]
     bench.broker.groups[GROUP].members.clear()
     bench.lose_group()
     bench.role().run_until_idle()
