@@ -15,13 +15,14 @@ from worker.messages import OutRecord, Record
 from worker.settings import KafkaSettings
 
 _METADATA_TIMEOUT_S = 10.0
+_REFUSED = KafkaError._AUTHENTICATION  # noqa: SLF001 - that is its public name
 
 
 class PlainReader:
     """Reads whole topics, committed records only, without joining a group."""
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str], *, from_beginning: bool) -> None:
-        refusals = Refusals("reader", settings)
+        self._refusals = refusals = Refusals("reader", settings)
         with configuring():
             config = consumer_config(settings, f"{settings.group_prefix}-tail") | {"error_cb": refusals}
             self._consumer = ck.Consumer(config)
@@ -35,14 +36,22 @@ class PlainReader:
     def read(self, timeout_s: float) -> Iterator[Record]:
         """Yield what arrives within the time, or at once what is already here.
 
+        A connection that is refused is tried again by librdkafka: one can be while its token is being renewed.
+
         Raises:
             RetryableError: the cluster answered with an error.
+            FatalError: the brokers have refused us for half a minute, or a permission is lacking.
         """
+        self._refusals.raise_lasting()
         with translated("reading topics"):
             for message in self._consumer.consume(500, timeout_s):
-                if message.error() is not None:
-                    raise KafkaException(message.error())
-                yield to_record(message)
+                error = message.error()
+                if error is None:
+                    yield to_record(message)
+                elif error.code() == _REFUSED:
+                    self._refusals(error)
+                else:
+                    raise KafkaException(error)
 
     def close(self) -> None:
         """Drop the connection."""
