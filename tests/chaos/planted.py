@@ -38,19 +38,37 @@ def offsets_first(base: type[ck.Producer]) -> type[ck.Producer]:
 
 
 def position_outside(base: type[ck.Producer]) -> type[ck.Producer]:
-    """A producer that commits the records first, and the offsets in a second transaction."""
+    """A producer that commits the records first, and the offsets in a second transaction.
+
+    Where there are no records nothing can come twice: that transaction is as it should be, and passes no point of `base` on
+    its way, so that a fault at `before_offsets` always falls between the two of one that carries something.
+    """
+
+    beneath: Any = base.__base__
 
     class PositionOutside(base):  # type: ignore[valid-type,misc]
         """See `position_outside`."""
 
+        def begin_transaction(self) -> None:
+            self.carries = False
+            super().begin_transaction()
+
+        def produce(self, *args: Any, **kwargs: Any) -> None:
+            self.carries = True
+            super().produce(*args, **kwargs)
+
         def send_offsets_to_transaction(self, *args: Any) -> None:
-            self.offsets = args
+            if self.carries:
+                self.offsets = args
+            else:
+                beneath.send_offsets_to_transaction(self, *args)
 
         def commit_transaction(self, *args: Any) -> None:
             super().commit_transaction(*args)
-            super().begin_transaction()
-            super().send_offsets_to_transaction(*self.offsets)
-            super().commit_transaction(*args)
+            if self.carries:
+                super().begin_transaction()
+                super().send_offsets_to_transaction(*self.offsets)
+                super().commit_transaction(*args)
 
     return PositionOutside
 

@@ -58,6 +58,23 @@ def test_bug_breaks_one_transaction_into_two(bug: str, role: str, told: list[Any
     assert transact(planted.producer_with(bug, role, base)({})) == told
 
 
+def test_a_relay_that_only_moves_its_position_passes_no_point() -> None:
+    """A kill there could do no harm, and the kills of a run could all be such."""
+
+    class Faulty(Producer):
+        def send_offsets_to_transaction(self, offsets: Any, group: Any, timeout_s: float) -> None:
+            self.told.append("point")
+            super().send_offsets_to_transaction(offsets, group, timeout_s)
+
+    base: Any = Faulty
+    producer: Any = planted.producer_with("relay_position_outside", "alert", base)({})
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction(*OFFSETS)
+    producer.commit_transaction(3.0)
+    assert producer.told == ["begin", OFFSETS, "commit"]
+    assert transact(producer)[3:] == ["begin", RECORD, "commit", "begin", "point", OFFSETS, "commit"]
+
+
 def test_fence_is_taken_out_of_the_real_script() -> None:
     """The check is gone and nothing else: the script still answers `done`, and only that."""
     script = files("worker.adapters").joinpath("commit.lua").read_text()
