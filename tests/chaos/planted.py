@@ -43,7 +43,6 @@ def position_outside(base: type[ck.Producer]) -> type[ck.Producer]:
     Where there are no records nothing can come twice: that transaction is as it should be, and passes no point of `base` on
     its way, so that a fault at `before_offsets` always falls between the two of one that carries something.
     """
-
     beneath: Any = base.__base__
 
     class PositionOutside(base):  # type: ignore[valid-type,misc]
