@@ -25,10 +25,12 @@ from worker.ops.health import Health, stall_limit_s
 from worker.ops.lifetime import Lifetime, Role
 from worker.ops.metrics import WorkerCollector, metrics_page, registry
 from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.ops.reload import RulesFile
 from worker.ops.server import pages, serving
 from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
+from worker.redact import Redactor
 from worker.score.batching import BatchLimits
 from worker.score.breaker import BreakerLimits
 from worker.score.calibration import Calibration
@@ -69,7 +71,11 @@ def load_watchlist(settings: Settings) -> Watchlist:
 
 def load_rules(settings: Settings) -> RuleSet:
     """Read the alert rules; raises SettingsError, which names the file, the line and what is wrong."""
-    return parse_rules(_read_text(settings.alert.rules, "alert.rules"), str(settings.alert.rules))
+    return parse_rules(_rules_text(settings), str(settings.alert.rules))
+
+
+def _rules_text(settings: Settings) -> str:
+    return _read_text(settings.alert.rules, "alert.rules")
 
 
 def load_contract(settings: Settings) -> Contract:
@@ -134,7 +140,8 @@ def check_model(model: Model, contract: Contract) -> None:
 def work(settings: Settings, roles: Sequence[RoleName]) -> None:
     """Run the roles until SIGTERM or SIGINT, each built, run and taken down on a thread of its own; see `ops.lifetime`.
 
-    Health and metrics are served from the first moment, so that they tell what the start waits for.
+    Health and metrics are served from the first moment, so that they tell what the start waits for. SIGHUP has the rule file
+    looked at at once.
 
     Raises:
         UnfinishedError: not everything in hand could be finished in time; nothing is lost.
@@ -151,10 +158,16 @@ def work(settings: Settings, roles: Sequence[RoleName]) -> None:
         watches[name].role = role = build[name](settings, stack, Start(watches[name], model, stop))
         return role
 
+    def reload() -> None:
+        for watch in watches.values():
+            if watch.rules is not None:
+                watch.rules.hurry()
+
     collector = WorkerCollector(watches.values(), model, health, __version__)
     log.info("starting", roles=list(roles), kafka=settings.kafka.bootstrap_servers)
     with serving(settings.ops, pages(health, metrics_page(registry(collector)))):
-        Lifetime(health, settings.ops.shutdown_timeout_s).run({name: partial(built, name) for name in roles})
+        lifetime = Lifetime(health, settings.ops.shutdown_timeout_s, on_hangup=reload)
+        lifetime.run({name: partial(built, name) for name in roles})
 
 
 def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole:
@@ -168,6 +181,7 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
         calibration=Calibration.from_contract(contract),
         model=contract.model.ref,
         pad_id=contract.pad_id,
+        redactor=Redactor(settings.score.redact, settings.score.phone_regions),
     )
     model = stack.enter_context(closing(connect_model(settings, contract)))
     start.until("model", _model_place(settings, contract), lambda: check_model(model, contract), "is triton.url right?")
@@ -179,7 +193,9 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:
     """Build the alert role; the order of closing is as for the score role."""
     kafka, alert = settings.kafka, settings.alert
-    rules = load_rules(settings)
+    file = RulesFile(partial(_rules_text, settings), str(settings.alert.rules))
+    rules = file.load()
+    start.watch.rules = file
     store = ObservedStore(_redis(settings, stack, start), start.watch)
     sink, source = _kafka(settings, "alert", stack, start)
     options = AlertOptions(
@@ -188,11 +204,13 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         cached_keys=alert.cached_keys,
         max_records=alert.max_poll_records,
         max_unrelayed=alert.max_unrelayed,
+        idle_after_s=alert.idle_after_s,
         restored_events=settings.redis.stream_max_events,
         relays_at_once=settings.delivery == "exactly_once",
     )
     relay = Relay(sink, store, RelayOptions(topic=kafka.topics.alerts))
-    return AlertRole(AlertPorts(source, store, ObservedHistory(KafkaHistory(kafka), start.watch)), relay, rules, options)
+    ports = AlertPorts(source, store, ObservedHistory(KafkaHistory(kafka), start.watch))
+    return AlertRole(ports, relay, rules, options, file.changed)
 
 
 def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:

@@ -8,7 +8,19 @@ import msgspec
 from msgspec import Meta
 
 from worker.errors import DecodeError
-from worker.messages import AlertEvent, Kind, Message, Origin, OutRecord, Prediction, Record, Signal, TopicPartition
+from worker.messages import (
+    AlertEvent,
+    AlertState,
+    Kind,
+    Message,
+    Origin,
+    OutRecord,
+    Prediction,
+    Record,
+    Signal,
+    Tick,
+    TopicPartition,
+)
 from worker.ports import StoredEvent
 
 MAX_TEXT_CHARS = 8_192
@@ -22,6 +34,7 @@ T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Entity = Annotated[str, Meta(max_length=256, pattern=r"\S")]
 Line = Annotated[str, Meta(max_length=2_048)]
+AlertType = Literal["io.tidings.alert.firing", "io.tidings.alert.stale", "io.tidings.alert.resolved"]
 
 
 class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
@@ -55,7 +68,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     specversion: Literal["1.0"] = "1.0"
     id: str
     source: str
-    type: Literal["io.tidings.alert.firing", "io.tidings.alert.resolved"]
+    type: AlertType
     subject: str
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
@@ -69,7 +82,13 @@ class Clock(NamedTuple):
     max_future_ms: int
 
 
+_ALERT_TYPES: dict[AlertState, AlertType] = {
+    "firing": "io.tidings.alert.firing",
+    "stale": "io.tidings.alert.stale",
+    "resolved": "io.tidings.alert.resolved",
+}
 _CLOUD_EVENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
+_TICK = ("tidings.control", b"tick")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKET = re.compile(r"[][{}]")
 _KNOWN = frozenset(InputMessage.__struct_fields__)
@@ -77,6 +96,7 @@ _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input_decoder = msgspec.json.Decoder(InputMessage)
 _encoder = msgspec.json.Encoder()
 _signal_decoder = msgspec.json.Decoder(Signal)
+_tick_decoder = msgspec.json.Decoder(Tick)
 _prediction_decoder = msgspec.json.Decoder(Prediction)
 _cloud_event_decoder = msgspec.json.Decoder(CloudEvent)
 
@@ -194,13 +214,23 @@ def decode_signal(body: bytes | None) -> Signal:
     return _decode(_signal_decoder, body or b"", "invalid_signal")
 
 
+def tick_record(partition: TopicPartition, tick: Tick) -> OutRecord:
+    """Return the tick for its partition of signals; a header tells it from a signal."""
+    return OutRecord(partition.topic, None, _encoder.encode(tick), (_TICK,), partition=partition.partition)
+
+
+def decode_placed(record: Record) -> Signal | Tick:
+    """Decode what a partition of `sentiment.signals` holds; raises DecodeError (`invalid_signal`, `invalid_tick`)."""
+    if _TICK in record.headers:
+        return _decode(_tick_decoder, record.value or b"", "invalid_tick")
+    return decode_signal(record.value)
+
+
 def encode_alert_event(event: AlertEvent) -> bytes:
     """Wrap in a CloudEvents 1.0 envelope and encode, for the Redis stream and `sentiment.alerts`."""
-    kind: Literal["io.tidings.alert.firing", "io.tidings.alert.resolved"] = (
-        "io.tidings.alert.firing" if event.state == "firing" else "io.tidings.alert.resolved"
-    )
     time = datetime.fromtimestamp(event.at_ms / 1000, UTC)
     source = f"/tidings/rules/{event.rule}"
+    kind = _ALERT_TYPES[event.state]
     return _encoder.encode(CloudEvent(id=event.id, source=source, type=kind, subject=event.alert_key, time=time, data=event))
 
 

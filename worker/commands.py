@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 
 from worker import __version__
+from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
+from worker.rule_files import commands as rule_files
 
 console = Console()
 
@@ -43,6 +45,8 @@ def register(app: typer.Typer) -> None:
     app.command("tail")(tail)
     app.command("schema")(schema)
     dead_letters.register(app)
+    backtest.register(app)
+    rule_files.register(app)
 
 
 def work(

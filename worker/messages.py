@@ -10,6 +10,7 @@ import msgspec
 Label = Literal["negative", "neutral", "positive"]
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
 Kind = Literal["news", "chat"]
+AlertState = Literal["firing", "stale", "resolved"]
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
@@ -45,6 +46,8 @@ class OutRecord(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+    partition: int | None = None
+    """By default the one that the key leads to."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -157,6 +160,15 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     origin: Origin
 
 
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """Said in a partition of `sentiment.signals` that has been silent for long, at `at_ms` by the clock of who noticed.
+
+    It stands in the log, among the signals, so that everyone who reads them comes to the same decisions.
+    """
+
+    at_ms: int
+
+
 class Sample(msgspec.Struct, frozen=True, gc=False):
     """One of the messages that weighed most in an alert."""
 
@@ -169,29 +181,37 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an alert changed state: the window `[window_start_ms, window_end_ms)`, the statistic and what it was held to."""
+    """Why an alert changed state: the window `[window_start_ms, window_end_ms)`, the statistic and what it was held to.
+
+    `baseline` is what the detector took for usual, None for one that compares with nothing; `late` counts the key's signals
+    that came too late to count, ever.
+    """
 
     window_start_ms: int
     window_end_ms: int
     messages: int
     negatives: int
     negative_share: float
+    mean_score: float = 0.0
     detector: str
     statistic: float
     threshold: float
+    baseline: float | None = None
+    late: int = 0
     samples: tuple[Sample, ...]
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert that fired or resolved.
+    """An alert that fired, went stale for want of data, fired on when data came back, or resolved.
 
-    `alert_id` is made from rule, key and `started_at_ms`, so that a replay gives the same one; `id` adds the state. `at_ms` is
-    the event time of the change. `reason` is the life cycle's named reason.
+    `alert_id` is made from rule, key and `started_at_ms`, so that a replay gives the same one; `id` adds the state, and from
+    the second on the `episode`: the first is the alert's beginning, and each return from silence begins another. `at_ms` is the
+    event time of the change. `reason` is the life cycle's named reason. `labels` are those that silences and receivers go by.
     """
 
     id: str
     alert_id: str
-    state: Literal["firing", "resolved"]
+    state: AlertState
     reason: str
     alert_key: str
     rule: str
@@ -201,3 +221,6 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     evidence: Evidence
     model: ModelRef | None
+    episode: int = 1
+    labels: dict[str, str] = {}
+    link: str | None = None

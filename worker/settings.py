@@ -37,6 +37,7 @@ _ALSO_KNOWN_PREFIXES = ("TEST_", "LOCAL_")
 
 Seconds = Annotated[float, Field(gt=0, le=10**9)]
 Count = Annotated[int, Field(gt=0)]
+PersonalData = Literal["email", "phone", "card", "handle"]
 
 
 def _none_if_off(value: object) -> object:
@@ -151,6 +152,10 @@ class ScoreSettings(Section):
     """`published_at` further ahead of the clock than this is not believed."""
     duplicate_cache: Count = 50_000
     """Texts remembered to recognise exact duplicates."""
+    redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})
+    """Personal data that is taken out of the excerpts in signals and alerts; an empty list takes out nothing."""
+    phone_regions: frozenset[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = frozenset({"US", "GB"})
+    """Countries whose phone numbers are recognised without their country code too."""
 
 
 class AlertSettings(Section):
@@ -160,6 +165,8 @@ class AlertSettings(Section):
     """The alert rules."""
     allowed_lateness_s: Annotated[float, Field(ge=0, le=10**9)] = 5
     """How far behind the newest signal of a partition one may still count."""
+    idle_after_s: Seconds = 600
+    """A partition of signals that is silent for longer makes its firing alerts stale."""
     cached_keys: Count = 100_000
     """Alert keys whose state is held in memory."""
     max_poll_records: Count = 2_000
@@ -294,19 +301,22 @@ def _file_problems(path: Path) -> list[str]:
 
 
 def _json_problems() -> list[str]:
-    values = {name: value for name, value in _variables().items() if value is not None and _holds_json(name)}
-    return [f"{PREFIX}{name}: expected a JSON object" for name, value in sorted(values.items()) if not _is_json(value)]
+    values = {name: (value, _json_of(name)) for name, value in sorted(_variables().items()) if value is not None}
+    return [f"{PREFIX}{name}: expected {kind}" for name, (value, kind) in values.items() if kind and not _is_json(value)]
 
 
-def _holds_json(name: str) -> bool:
-    """Whether the variable sets a whole section or mapping at once."""
+def _json_of(name: str) -> str | None:
+    """What JSON the variable holds, if it sets a whole section, mapping or list at once."""
     annotation: Any = Settings
     for part in name.lower().split("__"):
         fields = annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else {}
         if part not in fields:
-            return False
+            return None
         annotation = fields[part].annotation
-    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+    if get_origin(annotation) is frozenset:
+        return "a JSON list"
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return "a JSON object" if is_section or get_origin(annotation) is dict else None
 
 
 def _is_json(value: str) -> bool:

@@ -1,6 +1,7 @@
 """The whole flow on the real Kafka, Redis and Triton, with the model that this project trained."""
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,42 @@ def test_alert_fires_and_resolves_once(flow: Flow) -> None:
     assert firing.evidence.samples
     assert all("terrible film" in sample.excerpt for sample in firing.evidence.samples)
     assert flow.stream_alerts() == events
+
+
+def test_rules_change_while_the_worker_works(flow: Flow) -> None:
+    """New rules come in by a swapped link, as Kubernetes does it; a broken file keeps them, and is told; no restart."""
+    rules = flow.folder / "rules.yaml"
+    metric = "tidings_rules_last_reload_successful"
+    with flow.worker() as worker:
+        flow.send_messages("news", films([BAD] * 20, START_MS))
+        assert [event.state for event in flow.alerts(1)] == ["firing"]
+        (flow.folder / "next.yaml").symlink_to(
+            _written(flow.folder / "two.yaml", RULES.replace("film-turns-bad", "film-is-bad"))
+        )
+        (flow.folder / "next.yaml").replace(rules)
+        (told,) = worker.until(lambda: worker.lines("rules reloaded"))
+        assert (told["added"], told["removed"], told["changed"]) == (["film-is-bad"], ["film-turns-bad"], [])
+        flow.send_messages("news", films([f"Again. {BAD}"] * 20, START_MS + 100_000))
+        assert [(event.rule, event.state) for event in flow.alerts(3)] == [
+            ("film-turns-bad", "firing"),
+            ("film-turns-bad", "resolved"),
+            ("film-is-bad", "firing"),
+        ]
+        assert f"{metric} 1.0" in worker.get("/metrics")[1]
+        _written(flow.folder / "two.yaml", RULES.replace("type: share", "type: shar"))
+        worker.signal(signal.SIGHUP)
+        (wrong,) = worker.until(lambda: worker.lines("the rule file is wrong, the rules before it go on"))
+        assert "did you mean `share`?" in wrong["faults"][0]
+        assert f"{metric} 0.0" in worker.get("/metrics")[1]
+        assert worker.ready()
+        flow.send_messages("news", films([GOOD] * 60, START_MS + 200_000))
+        assert [(event.rule, event.state) for event in flow.alerts(4)][3:] == [("film-is-bad", "resolved")]
+        assert worker.terminate() == 0
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def test_a_lost_redis_is_made_good(flow: Flow) -> None:

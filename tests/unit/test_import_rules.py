@@ -16,6 +16,12 @@ ROLES = frozenset(
 """What runs the ports, on a clock, and decides nothing of its own."""
 IMPURE = ROLES | {"worker.score.tokenizer"}
 """Modules of `score` and `alert` that are not pure: the roles, and what holds a file."""
+PURE_OF_BACKTEST = frozenset(
+    f"worker.backtest.{name}" for name in ("comparing", "incidents", "moments", "rows", "scoring", "trace")
+)
+"""What of the backtest decides and does nothing else; the rest reads, shows and draws."""
+OPTIONAL = {"matplotlib": "worker.backtest.plot", "pyarrow": "worker.backtest.parquet"}
+"""Libraries of an extra, and the one module of the worker that may import each, so that the others load without it."""
 CLIENTS = {"confluent_kafka": "kafka", "tritonclient": "triton", "redis": "redis", "onnxruntime": "onnx"}
 """Each client library and the one adapter that may import it."""
 ENVIRONMENT_READERS = frozenset(
@@ -48,7 +54,9 @@ def within(name: str, *packages: str) -> bool:
 
 def is_pure(name: str) -> bool:
     """Tell whether a module decides and does nothing else."""
-    pure_packages = within(name, "worker.codec", "worker.schema", "worker.score", "worker.alert")
+    if name in PURE_OF_BACKTEST:
+        return True
+    pure_packages = within(name, "worker.codec", "worker.schema", "worker.redact", "worker.score", "worker.alert")
     return pure_packages and name not in IMPURE
 
 
@@ -104,6 +112,12 @@ RULES = (
     ),
     Rule("roles construct nothing", ROLES.__contains__, lambda _, imported: role_may_use(imported)),
     Rule("a client has one adapter", lambda name: within(name, "worker"), client_is_at_home, foreign=True),
+    Rule(
+        "a library of an extra has one home",
+        lambda name: within(name, "worker"),
+        lambda importer, imported: OPTIONAL.get(imported.split(".", maxsplit=1)[0], importer) == importer,
+        foreign=True,
+    ),
     Rule("adapters do not import each other", lambda name: adapter(name) is not None, adapter_stays_at_home),
     Rule(
         "worker stands alone",
@@ -183,6 +197,17 @@ def test_every_module_keeps_the_import_rules() -> None:
         ("worker.score.planted", "from worker.adapters.kafka import sink", "pure modules import leaves and each other"),
         ("worker.score.planted", "def f():\n    import time", "pure modules know no client, clock or system"),
         ("worker.alert.planted", "from os import path", "pure modules know no client, clock or system"),
+        (
+            "worker.alert.backtest",
+            "from worker.backtest.moments import moment\nimport threading",
+            "pure modules know no client",
+        ),
+        ("worker.alert.backtest", "from worker.backtest import report", "pure modules import leaves and each other"),
+        ("worker.backtest.scoring", "from worker.backtest.inputs import Fault", "pure modules import leaves and each other"),
+        ("worker.backtest.rows", "import time", "pure modules know no client, clock or system"),
+        ("worker.backtest.planted", "from confluent_kafka import Consumer", "a client has one adapter"),
+        ("worker.backtest.planted", "def f():\n    import pyarrow.parquet", "a library of an extra has one home"),
+        ("worker.backtest.report", "from matplotlib.figure import Figure", "a library of an extra has one home"),
         ("worker.codec", "import redis.asyncio", "pure modules know no client, clock or system"),
         ("worker.alert.role", "from worker.adapters import redis", "roles construct nothing"),
         ("worker.planted", "from confluent_kafka import Consumer", "a client has one adapter"),
@@ -208,6 +233,10 @@ def test_checker_notices_a_planted_breach(name: str, source: str, broken: str) -
 @pytest.mark.parametrize(
     ("name", "source"),
     [
+        (
+            "worker.backtest.planted",
+            "from worker.adapters.kafka import TopicSnapshot\nfrom worker.backtest import plot, scoring",
+        ),
         ("training.planted", "from tritonclient.grpc import model_config_pb2"),
         ("worker.adapters.kafka.planted", "from confluent_kafka import Consumer\nfrom worker.adapters.kafka import config"),
         ("worker.score.planted", "from worker.errors import DecodeError\nfrom worker.score import matching\nimport re"),

@@ -10,19 +10,23 @@ When a rule goes, or no longer covers a key, a firing alert is resolved with the
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from worker.alert import detectors, windows
-from worker.alert.detectors import Reading
-from worker.alert.evidence import gather, model_of
-from worker.alert.lifecycle import Life, Reason, Timing, advance
+from worker.alert import windows
+from worker.alert.detectors import View, judge
+from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
+from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
 from worker.alert.state import KeyState, RuleState
-from worker.messages import AlertEvent, Signal
+from worker.messages import AlertEvent, AlertState, Signal
 
+_TOLD: dict[Status, AlertState] = {"firing": "firing", "stale": "stale", "resolved": "resolved"}
+"""The states that subscribers hear of."""
+_NO_DATA: dict[str, Cause] = {"keep": "no_data", "resolve": "clear", "fire": "absent", "stale": "silent"}
+"""What a window without enough data means, by the rule's `no_data`."""
 Intake = Literal["counted", "late", "duplicate", "out_of_scope"]
 
 
@@ -41,25 +45,86 @@ class Decision(NamedTuple):
     reasons: tuple[RuleReason, ...]
 
 
+class Look(NamedTuple):
+    """What a rule saw of a key at one boundary, and what it made of it."""
+
+    rule: Rule
+    alert_key: str
+    scene: Scene
+    step: Step
+
+
+Observe = Callable[[Look], None]
+"""Told of every look, in order of time for each rule and key; it cannot change what is decided."""
+
+
 class _Outcome(NamedTuple):
     state: RuleState | None
     events: list[AlertEvent]
     reasons: list[RuleReason]
 
 
-def decide(rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms: int) -> Decision:
+def decide(
+    rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms: int, observe: Observe | None = None
+) -> Decision:
     """Return what becomes of a key when the watermark has reached `watermark_ms` and, where there is one, `signal` came.
 
     `signal` must be of the state's key, and the watermark must have taken account of it. Without a signal only what the
     watermark makes due is done.
     """
-    outcomes = {rule.name: _look(rule, state, signal, watermark_ms) for rule in rules.for_key(state.alert_key)}
+    outcomes = {rule.name: _look(rule, state, signal, watermark_ms, observe) for rule in rules.for_key(state.alert_key)}
     for name in state.rules.keys() - outcomes.keys():
         outcomes[name] = _remove(name, state.rules[name], watermark_ms)
     kept = {name: outcome.state for name, outcome in outcomes.items() if outcome.state is not None}
     events = sorted((event for outcome in outcomes.values() for event in outcome.events), key=lambda e: (e.at_ms, e.rule))
     reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
     return Decision(key_state(rules, state.alert_key, kept), tuple(events), reasons)
+
+
+def absorb(rules: RuleSet, state: KeyState, signals: Sequence[Signal], watermark_ms: int) -> KeyState:
+    """Return what becomes of a key when signals came that no rule finds late, while the watermark passed no boundary.
+
+    `decide` was called for the key since the last boundary. It would come to the same, signal by signal: as no window is looked
+    at, all they do is to be counted.
+    """
+    kept = dict(state.rules)
+    for rule in rules.for_key(state.alert_key):
+        closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
+        counted = [signal for signal in signals if _intake(rule, signal, closed_ms) == "counted"]
+        if counted:
+            was = kept.get(rule.name) or RuleState(rule.version, closed_ms)
+            kept[rule.name] = replace(was, buckets=windows.add_all(was.buckets, counted, rule.detector.bucket))
+    return key_state(rules, state.alert_key, kept)
+
+
+def silence(rules: RuleSet, state: KeyState, at_ms: int) -> Decision:
+    """Return what becomes of a key when its partition has fallen silent, as a tick at `at_ms` says: all that is known is over.
+
+    A firing alert is stale, neither resolved nor sure any more, and a pending one is dropped. Nothing else changes: a tick does
+    not move the watermark, and whatever comes next counts as if there had been none.
+    """
+    outcomes = [_silence(rule, state, at_ms) for rule in rules.for_key(state.alert_key) if rule.name in state.rules]
+    kept = {**state.rules, **{rule: found for rule, found, _, _ in outcomes}}
+    events = tuple(event for _, _, event, _ in outcomes if event is not None)
+    return Decision(key_state(rules, state.alert_key, kept), events, tuple(RuleReason(o.rule, o.reason) for o in outcomes))
+
+
+class _Silenced(NamedTuple):
+    rule: str
+    state: RuleState
+    event: AlertEvent | None
+    reason: Reason
+
+
+def _silence(rule: Rule, key: KeyState, at_ms: int) -> _Silenced:
+    state = key.rules[rule.name]
+    at_ms = max(at_ms, state.evaluated_ms)
+    step = advance(state.life, "silent", at_ms, _timing(rule))
+    event = None
+    if step.reason == "went_silent" and state.fired is not None:
+        told = _identity(state.fired.alert_id, "stale", step.life)
+        event = replace(state.fired, id=told.id, state="stale", episode=told.episode, reason=step.reason, at_ms=at_ms)
+    return _Silenced(rule.name, replace(state, life=step.life, fired=event or state.fired), event, step.reason)
 
 
 def key_state(rules: RuleSet, alert_key: str, kept: Mapping[str, RuleState]) -> KeyState:
@@ -73,27 +138,25 @@ def alert_id(rule: str, alert_key: str, started_at_ms: int) -> str:
     return hashlib.sha256(f"{rule}\n{alert_key}\n{started_at_ms}".encode()).hexdigest()[:16]
 
 
-def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int) -> _Outcome:
+def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int, observe: Observe | None) -> _Outcome:
     closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
     stored = key.rules.get(rule.name)
     intake = _intake(rule, signal, closed_ms) if signal else None
     reasons = [RuleReason(rule.name, intake)] if intake else []
     if stored is None and intake in {None, "duplicate", "out_of_scope"}:
         return _Outcome(None, [], reasons)
-    state = stored or RuleState(rule.version, closed_ms)
+    state, events = stored or RuleState(rule.version, closed_ms), list[AlertEvent]()
     if state.version != rule.version:
         state, reason = _adopt(rule, state, closed_ms)
         reasons.append(reason)
     if closed_ms > state.evaluated_ms:
-        state, events, found = _close(rule, key.alert_key, state, closed_ms)
+        state, events, found = _close(rule, key.alert_key, state, closed_ms, observe)
         reasons += found
-    else:
-        events = []
     return _Outcome(_take(rule, state, signal, intake), events, reasons)
 
 
 def _intake(rule: Rule, signal: Signal, closed_ms: int) -> Intake:
-    if not rule.scope.admits(signal.source, signal.kind):
+    if not rule.scope.admits(signal.source, signal.kind, signal.label):
         return "out_of_scope"
     if signal.duplicate_of is not None and not rule.count_duplicates:
         return "duplicate"
@@ -129,51 +192,80 @@ class _Closed(NamedTuple):
     reasons: list[RuleReason]
 
 
-def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int) -> _Closed:
+def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, observe: Observe | None) -> _Closed:
     """Look at the windows of every boundary up to `closed_ms`."""
-    detector, life, fired = rule.detector, state.life, state.fired
+    detector = rule.detector
+    looks = windows.Looks(detector.bucket, rule.span_ms, state.evaluated_ms, closed_ms)
     events, reasons = [], []
-    for at_ms in windows.boundaries(state.buckets, detector.window, detector.bucket, (state.evaluated_ms, closed_ms)):
-        window = windows.within(state.buckets, at_ms - detector.window, at_ms)
-        reading = detectors.share(windows.count(window), sum(bucket.negatives for bucket in window), detector)
-        step = advance(life, reading.verdict, at_ms, _timing(rule))
-        if step.life.status != life.status and step.life.status in {"firing", "resolved"}:
-            event = _event(rule, alert_key, step.life, step.reason, _Scene(window, at_ms, reading))
+    for at_ms in windows.boundaries(state.buckets, state.seen_ms, looks):
+        before = state
+        state, step, scene = _judge(rule, before, at_ms)
+        if observe is not None:
+            observe(Look(rule, alert_key, scene, step))
+        if step.life.status != before.life.status and (told := _TOLD.get(step.life.status)):
+            event = _event(rule, alert_key, _Change(told, step), scene)
             events.append(event)
-            fired = event if event.state == "firing" else None
-        life = step.life
+            state = replace(state, fired=None if told == "resolved" else event)
         reasons = [RuleReason(rule.name, step.reason)]
-    buckets = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
-    return _Closed(RuleState(rule.version, closed_ms, life, buckets, state.late, fired), events, reasons)
+    kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
+    return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept), events, reasons)
 
 
-class _Scene(NamedTuple):
-    window: windows.Buckets
-    at_ms: int
-    reading: Reading
+def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, Scene]:
+    """Look at the window that ends at one boundary."""
+    detector = rule.detector
+    window = windows.within(state.buckets, at_ms - detector.window, at_ms)
+    newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
+    seen_ms = at_ms if newest.messages else state.seen_ms
+    memory = None if at_ms - seen_ms >= detector.memory_ms else state.memory
+    memory, reading = judge(detector, memory, View(at_ms, windows.total(window), newest))
+    cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
+    step = advance(state.life, cause, at_ms, _timing(rule))
+    return replace(state, life=step.life, seen_ms=seen_ms, memory=memory), step, Scene(at_ms, window, state.late, reading)
 
 
-def _event(rule: Rule, alert_key: str, life: Life, reason: Reason, scene: _Scene) -> AlertEvent:
+class _Identity(NamedTuple):
+    id: str
+    episode: int
+
+
+def _identity(alert: str, told: AlertState, life: Life) -> _Identity:
+    """Return the event's id, and which stretch of the alert's life it tells of: silence ends one, its end begins the next."""
+    episode = max(1, life.silences + (told != "stale"))
+    return _Identity(f"{alert}-{told}" + (f"-{episode}" if episode > 1 and told != "resolved" else ""), episode)
+
+
+class _Change(NamedTuple):
+    told: AlertState
+    step: Step
+
+
+def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEvent:
+    life, evidence = change.step.life, gather(rule, scene)
     short = alert_id(rule.name, alert_key, life.since_ms)
-    state: Literal["firing", "resolved"] = "firing" if life.status == "firing" else "resolved"
+    told = _identity(short, change.told, life)
     return AlertEvent(
-        id=f"{short}-{state}",
+        id=told.id,
         alert_id=short,
-        state=state,
-        reason=reason,
+        state=change.told,
+        reason=change.step.reason,
         alert_key=alert_key,
         rule=rule.name,
         rule_version=rule.version,
         severity=rule.severity,
         started_at_ms=life.since_ms,
         at_ms=scene.at_ms,
-        evidence=gather(rule, scene.window, scene.at_ms, scene.reading),
+        evidence=evidence,
         model=model_of(scene.window),
+        episode=told.episode,
+        labels=labels_of(rule, alert_key),
+        link=link_of(rule, alert_key, short, evidence),
     )
 
 
 def _timing(rule: Rule) -> Timing:
-    return Timing(rule.for_, rule.keep_firing_for)
+    guard = rule.flap_guard
+    return Timing(rule.for_, rule.keep_firing_for, *((guard.fires, guard.within) if guard else (0, 0)))
 
 
 def _due(rule: Rule | None, state: RuleState) -> int | None:
@@ -186,8 +278,10 @@ def _due(rule: Rule | None, state: RuleState) -> int | None:
     """
     if rule is None:
         return state.evaluated_ms
-    if state.life.status != "ok":
-        return state.evaluated_ms + rule.detector.bucket
-    if windows.count(state.buckets) < rule.detector.min_messages:
+    detector = rule.detector
+    if state.life.status != "ok" or rule.no_data == "fire":
+        return state.evaluated_ms + detector.bucket
+    news = state.buckets if detector.moves_without_data else windows.since(state.buckets, state.evaluated_ms)
+    if not news or not windows.hold(state.buckets, detector.min_messages):
         return None
-    return max(state.evaluated_ms, state.buckets[0].start_ms) + rule.detector.bucket
+    return max(state.evaluated_ms, news[0].start_ms) + detector.bucket

@@ -1,25 +1,59 @@
 """Why an alert changed state: the window's figures and the messages that weighed most. Pure."""
 
+import re
+from typing import NamedTuple
+from urllib.parse import quote
+
 from worker.alert.detectors import Reading
 from worker.alert.rules import Rule
-from worker.alert.windows import Buckets, count, most_negative
+from worker.alert.windows import Buckets, most_negative, total
 from worker.messages import Evidence, ModelRef
 
+_PLACE = re.compile(r"\{(alert_key|alert_id|rule|start_ms|end_ms)\}")
 
-def gather(rule: Rule, window: Buckets, end_ms: int, reading: Reading) -> Evidence:
-    """Write down what `reading` was made from: the buckets of the window that ends at `end_ms`."""
-    messages, negatives = count(window), sum(bucket.negatives for bucket in window)
+
+class Scene(NamedTuple):
+    """What `reading` was made from: the buckets of the window that ends at `at_ms`, and how many signals came too late."""
+
+    at_ms: int
+    window: Buckets
+    late: int
+    reading: Reading
+
+
+def gather(rule: Rule, scene: Scene) -> Evidence:
+    """Write down what the reading was made from."""
+    tally, reading = total(scene.window), scene.reading
     return Evidence(
-        window_start_ms=end_ms - rule.detector.window,
-        window_end_ms=end_ms,
-        messages=messages,
-        negatives=negatives,
-        negative_share=negatives / messages if messages else 0.0,
+        window_start_ms=scene.at_ms - rule.detector.window,
+        window_end_ms=scene.at_ms,
+        messages=tally.messages,
+        negatives=tally.negatives,
+        negative_share=tally.negatives / tally.messages if tally.messages else 0.0,
+        mean_score=tally.score / 1_000 / tally.messages if tally.messages else 0.0,
         detector=rule.detector.type,
         statistic=reading.statistic,
         threshold=reading.threshold,
-        samples=most_negative(tuple(sample for bucket in window for sample in bucket.samples)),
+        baseline=reading.baseline,
+        late=scene.late,
+        samples=most_negative(tuple(sample for bucket in scene.window for sample in bucket.samples)),
     )
+
+
+def labels_of(rule: Rule, alert_key: str) -> dict[str, str]:
+    """Return what names an alert to silences, inhibition and receivers: as Alertmanager has it, `alertname` and the rest."""
+    scope, _, name = alert_key.partition(":")
+    own = {"alertname": rule.name, "alert_key": alert_key, "severity": rule.severity}
+    return {**rule.labels, **({scope: name} if name else {}), **own}
+
+
+def link_of(rule: Rule, alert_key: str, alert_id: str, evidence: Evidence) -> str | None:
+    """Return the rule's link with its places filled in, percent-encoded; None where the rule has none."""
+    if rule.link is None:
+        return None
+    values = {"alert_key": alert_key, "alert_id": alert_id, "rule": rule.name}
+    values |= {"start_ms": str(evidence.window_start_ms), "end_ms": str(evidence.window_end_ms)}
+    return _PLACE.sub(lambda place: quote(values[place.group(1)], safe=""), rule.link)
 
 
 def model_of(window: Buckets) -> ModelRef | None:

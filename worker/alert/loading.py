@@ -7,9 +7,10 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from worker.alert.partition import NEVER_MS, Effects, PartitionMemory
+from worker.alert.partition import Effects, PartitionMemory
 from worker.alert.rebuild import Past, Reach, past, replay_start
 from worker.alert.rules import RuleSet
+from worker.alert.state import NEVER_MS
 from worker.errors import FatalError, FencedError, RetryableError
 from worker.messages import TopicPartition
 from worker.ports import AlertCommit, AlertStore, History, PartitionState, Source, StoredEvent
@@ -42,6 +43,8 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Pauses between tries of a store that does not answer grow to this."""
     max_unrelayed: int = 100_000
     """Signals decided past the relay's position, all partitions together; past it they are paused until half is relayed."""
+    idle_after_s: float = 600.0
+    """A partition that was silent for longer makes its open alerts stale, by way of a tick that is written into it."""
     check_store_s: float = 5.0
     """How often to see that the store still stands where we left it."""
     relays_at_once: bool = True
@@ -49,7 +52,7 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     restored_events: int = 10_000
     """Of a lost stream, so many events from before the replay are put back; as many as the store keeps."""
     wall_clock: Callable[[], float] = time.time
-    """Seconds since the epoch; asked only for where in Kafka to begin a rebuild, never for a decision."""
+    """Seconds since the epoch; asked for where in Kafka to begin a rebuild, and for what a tick says, never for a decision."""
 
 
 class Loaded(NamedTuple):
@@ -88,6 +91,10 @@ class Loader:
         self._history = ports.history
         self._rules = rules
         self._options = options
+
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Load under these rules from now on."""
+        self._rules = rules
 
     def whole(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Return those of which neither the store nor the group has lost anything, so that to load them takes no time.
@@ -141,9 +148,10 @@ class Loader:
         reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
         before = known.before(start)
-        # An event was decided at a boundary that the watermark had passed, so no older signal may count now. The newest event
-        # time of all may lie later still, but nothing on record tells.
-        newest_ms = max((stored.event.at_ms + lateness_ms for stored in before), default=NEVER_MS)
+        # An event was decided at a boundary that the watermark had passed, so no older signal may count now; but one that says
+        # "stale" may have been caused by a clock. The newest event time of all may lie later, but nothing on record tells.
+        passed_ms = (stored.event.at_ms for stored in before if stored.event.state != "stale")
+        newest_ms = max((at_ms + lateness_ms for at_ms in passed_ms), default=NEVER_MS)
         effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], 0)
         try:
             self._store.commit(alert_commit(partition, None, effects))

@@ -4,27 +4,24 @@ A run is first decided in full and then stored in one commit. Should that fail f
 loaded anew.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
-from worker.alert.decide import RuleReason, decide
+from worker.alert.decide import Decision
+from worker.alert.flow import Flow
 from worker.alert.rebuild import Past, as_told
 from worker.alert.rules import RuleSet
-from worker.alert.state import KeyState, decode_state, encode_state
+from worker.alert.state import NEVER_MS, KeyState, decode_state, encode_state
 from worker.alert.timers import Timers
-from worker.messages import AlertEvent, Signal
+from worker.messages import Signal, Tick
 from worker.ports import StoredEvent
-
-NEVER_MS = -(1 << 62)
-"""The largest event time of a partition in which there was none yet."""
 
 
 class Placed(NamedTuple):
-    """A signal and its offset; None in place of one that could not be decoded."""
+    """What stood at an offset: a signal, a tick, or None in place of what could not be decoded."""
 
     offset: int
-    signal: Signal | None
+    signal: Signal | Tick | None
 
 
 class Effects(NamedTuple):
@@ -50,30 +47,45 @@ class PartitionMemory:
     """
 
     def __init__(self, rules: RuleSet, lateness_ms: int, cached_keys: int) -> None:
-        self._rules = rules
-        self._lateness_ms = lateness_ms
         self._cached_keys = cached_keys
-        self._states: OrderedDict[str, KeyState] = OrderedDict()
-        self._timers = Timers({})
+        self._flow = Flow(rules, lateness_ms)
         self.next_offset: int | None = None
-        self.max_event_time_ms = NEVER_MS
         self.past: Past | None = None
+        self.is_idle = True
+        """Whether a tick, or nothing at all, was the last that was taken: then another tick would change nothing."""
+
+    @property
+    def has_open(self) -> bool:
+        """Whether there are keys that change with time alone, as each with an open alert does."""
+        return bool(self._flow.timers.keys())
+
+    @property
+    def max_event_time_ms(self) -> int:
+        """The newest event time so far."""
+        return self._flow.max_event_time_ms
 
     def resume(self, next_offset: int, max_event_time_ms: int, due: dict[str, int]) -> None:
         """Go on from what the store holds."""
         self.next_offset = next_offset
-        self.max_event_time_ms = max_event_time_ms
-        self._timers = Timers(due)
+        self._flow.max_event_time_ms = max_event_time_ms
+        self._flow.timers = Timers(due)
+        self.is_idle = False
+
+    def replace_rules(self, rules: RuleSet) -> None:
+        """Go on under these rules, between two runs; `decide` says what becomes of what was under way."""
+        self._flow.rules = rules
 
     def missing(self, run: Sequence[Placed]) -> list[str]:
         """Return the keys whose states `apply` will need and that are not in memory: the signals' own and those falling due."""
-        signals = [placed.signal for placed in run if placed.signal is not None]
+        signals = [placed.signal for placed in run if isinstance(placed.signal, Signal)]
         newest_ms = max((signal.event_time_ms for signal in signals), default=NEVER_MS)
-        watermark_ms = max(self.max_event_time_ms, newest_ms) - self._lateness_ms
-        needed = dict.fromkeys([signal.alert_key for signal in signals] + self._timers.until(watermark_ms))
+        due = self._flow.timers.until(self._flow.watermark_after(newest_ms))
+        needed = dict.fromkeys([signal.alert_key for signal in signals] + due)
         if self.past is not None and run and run[-1].offset + 1 >= self.past.position:
             needed.update(dict.fromkeys(self._to_correct(self.past)))
-        return [key for key in needed if key not in self._states]
+        if any(isinstance(placed.signal, Tick) for placed in run):
+            needed.update(dict.fromkeys(self._flow.timers.keys()))
+        return [key for key in needed if key not in self._flow.states]
 
     def learn(self, keys: Iterable[str], stored: dict[str, bytes]) -> None:
         """Take in the stored states of `keys`; a key that is not stored is new.
@@ -82,7 +94,7 @@ class PartitionMemory:
             FatalError: a state cannot be read.
         """
         for key in keys:
-            self._states[key] = decode_state(stored[key]) if key in stored else KeyState(key)
+            self._flow.states[key] = decode_state(stored[key]) if key in stored else KeyState(key)
 
     def apply(self, run: Sequence[Placed]) -> Effects:
         """Decide for each signal in order, and for each key that falls due as the watermark moves; `missing` were learnt.
@@ -95,15 +107,15 @@ class PartitionMemory:
         changes = _Changes()
         for placed in run:
             self._take(placed, changes)
-        states = {key: encode_state(self._states[key]) for key in changes.due}
+        states = {key: encode_state(self._flow.states[key]) for key in changes.due}
         done = (run[-1].offset + 1, self.max_event_time_ms)
         return Effects(*done, states, changes.due, tuple(changes.events), changes.late, changes.restored)
 
     def settle(self, next_offset: int) -> None:
         """Note that the effects are stored, and let go of the states that were not used for longest."""
         self.next_offset = next_offset
-        while len(self._states) > self._cached_keys:
-            self._states.popitem(last=False)
+        while len(self._flow.states) > self._cached_keys:
+            self._flow.states.popitem(last=False)
 
     def _take(self, placed: Placed, changes: "_Changes") -> None:
         """Decide one signal. As long as it is on record, decide what the windows hold, and take the events from the record."""
@@ -111,8 +123,9 @@ class PartitionMemory:
         if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
             self._correct(past, changes)
         changes.begin(placed.offset)
+        self.is_idle = isinstance(placed.signal, Tick)
         if placed.signal is not None:
-            self._decide(placed.signal, changes)
+            self._flow.take(placed.signal, changes.take)
         if past is not None and placed.offset < past.position:
             changes.events[decided:] = past.events.get(placed.offset, ())
             changes.restored = len(changes.events)
@@ -121,34 +134,17 @@ class PartitionMemory:
 
     def _to_correct(self, past: Past) -> Set[str]:
         """Every key that may have an open alert, by the record or by the replay: a firing alert always has a timer."""
-        return past.open.keys() | self._timers.keys()
+        return past.open.keys() | self._flow.timers.keys()
 
     def _correct(self, past: Past, changes: "_Changes") -> None:
         """Take the alerts from the record, which ends here."""
         for key in sorted(self._to_correct(past)):
-            before = self._states[key]
-            self._states[key] = after = as_told(self._rules, before, past.open.get(key, {}))
+            before = self._flow.states[key]
+            self._flow.states[key] = after = as_told(self._flow.rules, before, past.open.get(key, {}))
             if after != before:
-                self._timers.set(key, after.due_ms)
+                self._flow.timers.set(key, after.due_ms)
                 changes.due[key] = after.due_ms
         self.past = None
-
-    def _decide(self, signal: Signal, changes: "_Changes") -> None:
-        self.max_event_time_ms = max(self.max_event_time_ms, signal.event_time_ms)
-        watermark_ms = self.max_event_time_ms - self._lateness_ms
-        while (key := self._timers.pop(watermark_ms)) is not None:
-            self._decide_key(key, None, watermark_ms, changes)
-        self._decide_key(signal.alert_key, signal, watermark_ms, changes)
-
-    def _decide_key(self, key: str, signal: Signal | None, watermark_ms: int, changes: "_Changes") -> None:
-        before = self._states[key]
-        self._states.move_to_end(key)
-        decision = decide(self._rules, before, signal, watermark_ms)
-        self._states[key] = decision.state
-        self._timers.set(key, decision.state.due_ms)
-        if signal is None or decision.state != before:
-            changes.due[key] = decision.state.due_ms
-        changes.take(decision.events, decision.reasons)
 
 
 class _Changes:
@@ -164,8 +160,10 @@ class _Changes:
     def begin(self, offset: int) -> None:
         self._offset, self._sequence = offset, 0
 
-    def take(self, events: Sequence[AlertEvent], reasons: Sequence[RuleReason]) -> None:
-        self.late += sum(reason.reason == "late" for reason in reasons)
-        for event in events:
+    def take(self, before: KeyState, decision: Decision, cause: Signal | Tick | None) -> None:
+        if cause is None or decision.state != before:
+            self.due[decision.state.alert_key] = decision.state.due_ms
+        self.late += sum(reason.reason == "late" for reason in decision.reasons)
+        for event in decision.events:
             self.events.append(StoredEvent(self._offset, self._sequence, event))
             self._sequence += 1

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from worker.alert.decide import key_state
-from worker.alert.lifecycle import OK, Life
+from worker.alert.lifecycle import Life
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState, RuleState
 from worker.codec import decode_signal
@@ -26,6 +26,8 @@ from worker.ports import History, Source, StoredEvent
 
 _LOOK = 50
 """How many offsets to look at for an event time: more than one, for signals come a little out of order."""
+
+_OPEN = ("firing", "stale")
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ def past(position: int, known: Sequence[StoredEvent]) -> Past:
             events[stored.offset] = (*events.get(stored.offset, ()), stored)
             of_key = fired.setdefault(stored.event.alert_key, {})
             of_key.pop(stored.event.rule, None)
-            if stored.event.state == "firing":
+            if stored.event.state != "resolved":
                 of_key[stored.event.rule] = stored.event
     return Past(position, events, {key: of_key for key, of_key in fired.items() if of_key})
 
@@ -62,16 +64,23 @@ def as_told(rules: RuleSet, state: KeyState, told: Mapping[str, AlertEvent]) -> 
     kept = {name: _corrected(rule_state, told.get(name)) for name, rule_state in state.rules.items()}
     for name, event in told.items():
         if name not in kept:
-            life = Life("firing", event.started_at_ms)
-            kept[name] = RuleState(event.rule_version, event.at_ms, life, fired=event)
+            kept[name] = RuleState(event.rule_version, event.at_ms, _life_of(event), fired=event)
     return key_state(rules, state.alert_key, kept)
 
 
 def _corrected(state: RuleState, fired: AlertEvent | None) -> RuleState:
+    is_open = state.life.status in _OPEN
     if fired is None:
-        return replace(state, life=OK, fired=None) if state.life.status == "firing" else state
-    clear_since_ms = state.life.clear_since_ms if state.life.status == "firing" else None
-    return replace(state, life=Life("firing", fired.started_at_ms, clear_since_ms), fired=fired)
+        return replace(state, life=Life(fires=state.life.fires), fired=None) if is_open else state
+    clear_since_ms = state.life.clear_since_ms if state.life.status == "firing" and fired.state == "firing" else None
+    return replace(state, life=replace(_life_of(fired), clear_since_ms=clear_since_ms, fires=state.life.fires), fired=fired)
+
+
+def _life_of(told: AlertEvent) -> Life:
+    """Return the life of an alert of which this is the last that was told."""
+    if told.state == "stale":
+        return Life("stale", told.started_at_ms, silences=told.episode)
+    return Life("firing", told.started_at_ms, silences=told.episode - 1)
 
 
 class Reach(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ import structlog
 from worker.backoff import back_off_s
 from worker.codec import alert_record
 from worker.errors import RetryableError
-from worker.messages import TopicPartition
+from worker.messages import OutRecord, TopicPartition
 from worker.ports import AlertStore, Sink, StoredEvent
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,7 @@ class Relay:
         self._store = store
         self._options = options or RelayOptions()
         self._places: dict[TopicPartition, _Place] = {}
+        self._said: dict[TopicPartition, OutRecord] = {}
         self._jitter = jitter
         self._failures = 0
         self._committed_at_s = self._not_before_s = float("-inf")
@@ -74,11 +75,18 @@ class Relay:
         """Let go of partitions."""
         for partition in partitions:
             self._places.pop(partition, None)
+            self._said.pop(partition, None)
 
     def announce(self, partition: TopicPartition) -> None:
         """Hear that new events of a partition are in the store."""
         if partition in self._places:
             self._places[partition].unread = True
+
+    def say(self, partition: TopicPartition, record: OutRecord) -> None:
+        """Send a record of that partition's with the next transaction."""
+        if partition in self._places:
+            self._said[partition] = record
+            self.hurry()
 
     def behind(self, reached: Mapping[TopicPartition, int]) -> int:
         """Return how many signals the positions are behind the offsets `reached`, all partitions together."""
@@ -135,9 +143,12 @@ class Relay:
         records = [
             alert_record(self._options.topic, partition, stored) for partition, move in moves.items() for stored in move.events
         ]
-        if not moves or not (records or now_s - self._committed_at_s >= self._options.idle_commit_s):
+        if not (moves or self._said) or not (records or now_s - self._committed_at_s >= self._options.idle_commit_s):
             return 0
-        self._sink.commit(records, {partition: move.position for partition, move in moves.items()}, group)
+        said = {partition: self._places[partition].position for partition in self._said}
+        positions = said | {partition: move.position for partition, move in moves.items()}
+        self._sink.commit([*records, *self._said.values()], positions, group)
+        self._said.clear()
         self._committed_at_s = now_s
         self._places.update({partition: _Place(move.position, not move.drained) for partition, move in moves.items()})
         self._trim({partition: move.position for partition, move in moves.items() if move.events})

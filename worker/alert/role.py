@@ -12,14 +12,15 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from worker.alert.idle import IdleWatch
 from worker.alert.loading import AlertOptions, AlertPorts, Loader, alert_commit, name_of
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.relay import Relay
 from worker.alert.rules import RuleSet
 from worker.backoff import back_off_s
-from worker.codec import decode_signal
+from worker.codec import decode_placed, tick_record
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
-from worker.messages import AlertEvent, Record, Signal, TopicPartition
+from worker.messages import AlertEvent, Record, Signal, Tick, TopicPartition
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class AlertCounts(msgspec.Struct):
     undecodable: int = 0
     late: int = 0
     fired: int = 0
+    stale: int = 0
     resolved: int = 0
     relayed: int = 0
     fenced: int = 0
@@ -41,19 +43,31 @@ class AlertCounts(msgspec.Struct):
 
 
 class AlertRole:
-    """Reads the partitions of `sentiment.signals` that the group assigns to it; one thread, one consumer."""
+    """Reads the partitions of `sentiment.signals` that the group assigns to it; one thread, one consumer.
 
-    def __init__(self, ports: AlertPorts, relay: Relay, rules: RuleSet, options: AlertOptions | None = None) -> None:
+    `new_rules` is asked before each cycle for rules that take the place of those in force; None keeps them.
+    """
+
+    def __init__(
+        self,
+        ports: AlertPorts,
+        relay: Relay,
+        rules: RuleSet,
+        options: AlertOptions | None = None,
+        new_rules: Callable[[], RuleSet | None] = lambda: None,
+    ) -> None:
         self._source = ports.source
         self._store = ports.store
         self._relay = relay
         self._options = options or AlertOptions()
         self._loader = Loader(ports, rules, self._options)
+        self._new_rules = new_rules
         self._memory: dict[TopicPartition, PartitionMemory] = {}
         self._waiting: set[TopicPartition] = set()
         self._failed_loads = 0
         self._load_after_s = self._checked_at_s = float("-inf")
         self._backlog: list[Record] = []
+        self._idle = IdleWatch(self._options.idle_after_s)
         self._held = self._subscribed = False
         self._stop = threading.Event()
         self.counts = AlertCounts()
@@ -103,6 +117,8 @@ class AlertRole:
         if not self._subscribed:
             self._source.subscribe([self._options.topic], self)
             self._subscribed = True
+        if rules := self._new_rules():
+            self._replace_rules(rules)
         self._hold_or_go_on()
         records = self._take(timeout_s)
         holders = dict(self._memory)
@@ -111,6 +127,7 @@ class AlertRole:
                 self._advance(partition, holders[partition], run)
         self._check_store(now_s)
         self._load_waiting(now_s)
+        self._tick_if_idle({record.topic_partition for record in records}, now_s)
         self.counts.relayed += self._relay.pump(self._reached(), self._source.group_metadata(), now_s)
         return len(records)
 
@@ -138,6 +155,11 @@ class AlertRole:
         self._forget(partitions)
         log.warning("partitions lost", partitions=_names(partitions))
 
+    def _replace_rules(self, rules: RuleSet) -> None:
+        self._loader.replace_rules(rules)
+        for memory in self._memory.values():
+            memory.replace_rules(rules)
+
     def _reached(self) -> dict[TopicPartition, int]:
         return {partition: memory.next_offset or 0 for partition, memory in self._memory.items()}
 
@@ -162,6 +184,14 @@ class AlertRole:
             log.warning("holding back: alert events are not relayed to Kafka", unrelayed_signals=behind, limit=limit)
         elif before and not held:
             log.info("reading on: alert events are relayed again", unrelayed_signals=behind)
+
+    def _tick_if_idle(self, heard: Iterable[TopicPartition], now_s: float) -> None:
+        """Have it written into partitions that were silent for long; while we do not read, no silence proves anything."""
+        self._idle.heard(self._memory if self._held else heard, now_s)
+        wanting = {partition: memory.has_open and not memory.is_idle for partition, memory in self._memory.items()}
+        for partition in self._idle.due(wanting, now_s):
+            self._relay.say(partition, tick_record(partition, Tick(int(self._options.wall_clock() * 1_000))))
+            log.info("partition silent", partition=name_of(partition), for_s=self._options.idle_after_s)
 
     def _take(self, timeout_s: float) -> list[Record]:
         backlog, self._backlog = self._backlog, []
@@ -253,13 +283,16 @@ class AlertRole:
         if event.state == "firing":
             self.counts.fired += 1
             log.warning("alert fired", severity=event.severity, **told, **figures)
+        elif event.state == "stale":
+            self.counts.stale += 1
+            log.warning("alert stale", severity=event.severity, **told, **figures)
         else:
             self.counts.resolved += 1
             log.info("alert resolved", severity=event.severity, **told, **figures)
 
-    def _decode(self, record: Record) -> Signal | None:
+    def _decode(self, record: Record) -> Signal | Tick | None:
         try:
-            return decode_signal(record.value)
+            return decode_placed(record)
         except DecodeError as error:
             self.counts.undecodable += 1
             log.warning("signal undecodable", partition=name_of(record.topic_partition), offset=record.offset, error=str(error))

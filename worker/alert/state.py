@@ -2,12 +2,15 @@
 
 import msgspec
 
+from worker.alert.detectors import Memory
 from worker.alert.lifecycle import OK, Life
 from worker.alert.windows import Buckets
 from worker.errors import FatalError
 from worker.messages import AlertEvent
 
-SCHEMA = 1
+NEVER_MS = -(1 << 62)
+"""An event time before all others."""
+SCHEMA = 2
 """Raised with every change to the structs below that older workers could not read."""
 
 
@@ -15,7 +18,8 @@ class RuleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One rule's view of a key.
 
     `evaluated_ms` is the last boundary that was looked at, `late` counts signals that came after theirs, `fired` is the event
-    with which the present alert fired.
+    with which the present alert fired. `seen_ms` is the end of the newest closed bucket that held messages, `memory` what the
+    detector carries from bucket to bucket.
     """
 
     version: str
@@ -24,6 +28,8 @@ class RuleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     buckets: Buckets = ()
     late: int = 0
     fired: AlertEvent | None = None
+    seen_ms: int = NEVER_MS
+    memory: Memory = None
 
 
 class KeyState(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -5,8 +5,10 @@ on bucket boundaries alone, so what it holds does not depend on when or in which
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,12 +20,35 @@ SAMPLES_PER_BUCKET = 3
 _start = attrgetter("start_ms")
 
 
+class Tally(NamedTuple):
+    """Figures of some messages. Sums are of whole numbers, so that they do not depend on the order of the messages.
+
+    `score` adds up their scores and `square` the squares of those, in thousandths and millionths; `worst` is the largest
+    probability of `negative` among them, in millionths.
+    """
+
+    messages: int = 0
+    negatives: int = 0
+    score: int = 0
+    square: int = 0
+    worst: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":  # type: ignore[override]
+        """Return the figures of both."""
+        return Tally(
+            self.messages + other.messages,
+            self.negatives + other.negatives,
+            self.score + other.score,
+            self.square + other.square,
+            max(self.worst, other.worst),
+        )
+
+
 class Bucket(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The messages of one stretch of event time. `model` is the newest by name and version among those that scored them."""
 
     start_ms: int
-    messages: int
-    negatives: int
+    tally: Tally
     samples: tuple[Sample, ...]
     model: ModelRef
 
@@ -42,18 +67,45 @@ def add(buckets: Buckets, signal: Signal, bucket_ms: int) -> Buckets:
     at = bisect_left(buckets, start_ms, key=_start)
     if at < len(buckets) and buckets[at].start_ms == start_ms:
         return (*buckets[:at], _grown(buckets[at], signal), *buckets[at + 1 :])
-    return (*buckets[:at], _grown(Bucket(start_ms, 0, 0, (), signal.model), signal), *buckets[at:])
+    return (*buckets[:at], _grown(Bucket(start_ms, Tally(), (), signal.model), signal), *buckets[at:])
+
+
+def add_all(buckets: Buckets, signals: Sequence[Signal], bucket_ms: int) -> Buckets:
+    """Count many signals, each in the bucket of its event time: the same as to add them one after the other, and quicker."""
+    grown, by_start = {bucket.start_ms: bucket for bucket in buckets}, defaultdict[int, list[Signal]](list)
+    for signal in signals:
+        by_start[floor_to(signal.event_time_ms, bucket_ms)].append(signal)
+    for start_ms, some in by_start.items():
+        grown[start_ms] = _grown_by_all(grown.get(start_ms) or Bucket(start_ms, Tally(), (), some[0].model), some)
+    return tuple(grown[start_ms] for start_ms in sorted(grown))
+
+
+def _grown_by_all(bucket: Bucket, signals: Sequence[Signal]) -> Bucket:
+    gloomy = [signal for signal in signals if signal.label == "negative"]
+    scores = [round(signal.score * 1_000) for signal in signals]
+    worst = round(max(signal.negative for signal in signals) * 1_000_000)
+    tally = Tally(len(signals), len(gloomy), sum(scores), sum(score * score for score in scores), worst)
+    models = {bucket.model, *[signal.model for signal in signals]}
+    return Bucket(
+        bucket.start_ms,
+        bucket.tally + tally,
+        most_negative((*bucket.samples, *map(_sample, gloomy))) if gloomy else bucket.samples,
+        max(models, key=lambda model: (model.name, model.version)),
+    )
 
 
 def _grown(bucket: Bucket, signal: Signal) -> Bucket:
-    negative = signal.label == "negative"
     return Bucket(
         bucket.start_ms,
-        bucket.messages + 1,
-        bucket.negatives + negative,
-        most_negative((*bucket.samples, _sample(signal))) if negative else bucket.samples,
+        bucket.tally + _tally(signal),
+        most_negative((*bucket.samples, _sample(signal))) if signal.label == "negative" else bucket.samples,
         max(bucket.model, signal.model, key=lambda model: (model.name, model.version)),
     )
+
+
+def _tally(signal: Signal) -> Tally:
+    score = round(signal.score * 1_000)
+    return Tally(1, signal.label == "negative", score, score * score, round(signal.negative * 1_000_000))
 
 
 def _sample(signal: Signal) -> Sample:
@@ -80,23 +132,51 @@ def since(buckets: Buckets, start_ms: int) -> Buckets:
     return buckets[bisect_left(buckets, start_ms, key=_start) :]
 
 
-def count(buckets: Buckets) -> int:
-    """Return how many messages the buckets hold."""
-    return sum(bucket.messages for bucket in buckets)
+def total(buckets: Buckets) -> Tally:
+    """Return the figures of all messages in the buckets."""
+    messages = negatives = score = square = worst = 0
+    for bucket in buckets:
+        tally = bucket.tally
+        messages += tally[0]
+        negatives += tally[1]
+        score += tally[2]
+        square += tally[3]
+        worst = max(worst, tally[4])
+    return Tally(messages, negatives, score, square, worst)
 
 
-def boundaries(buckets: Buckets, length_ms: int, bucket_ms: int, span: tuple[int, int]) -> Iterator[int]:
-    """Yield the boundaries in `(span[0], span[1]]` at which to look at windows of `length_ms`, in order.
+def hold(buckets: Buckets, messages: int) -> bool:
+    """Tell whether the buckets hold so many messages."""
+    for bucket in reversed(buckets):
+        messages -= bucket.tally[0]
+        if messages <= 0:
+            return True
+    return messages <= 0
 
-    That is every boundary whose window holds messages, and the first of each run of those whose window is empty: to look at
-    an empty window again changes nothing (`lifecycle` sees to that), and a key may have been silent for months.
+
+class Looks(NamedTuple):
+    """When to look: at every boundary in `(since_ms, until_ms]`, until a key has been silent for `patience_ms`."""
+
+    bucket_ms: int
+    patience_ms: int
+    since_ms: int
+    until_ms: int
+
+
+def boundaries(buckets: Buckets, seen_ms: int, looks: Looks) -> Iterator[int]:
+    """Yield the boundaries at which to look, in order; `seen_ms` is the end of the last bucket before them that had messages.
+
+    After `patience_ms` without a message nothing more is left to change: to look again changes nothing (`lifecycle` and
+    `detectors` see to that), so the rest of the silence, which may last months, is passed over.
     """
-    at = span[0] + bucket_ms
-    while at <= span[1]:
+    at = looks.since_ms + looks.bucket_ms
+    while at <= looks.until_ms:
         yield at
-        if not within(buckets, at - length_ms, at):
-            later = bisect_left(buckets, at, key=_start)
-            if later == len(buckets):
+        index = bisect_left(buckets, at, key=_start)
+        if index:
+            seen_ms = max(seen_ms, buckets[index - 1].start_ms + looks.bucket_ms)
+        if at - seen_ms >= looks.patience_ms:
+            if index == len(buckets):
                 return
-            at = buckets[later].start_ms
-        at += bucket_ms
+            at = buckets[index].start_ms
+        at += looks.bucket_ms

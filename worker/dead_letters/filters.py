@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from worker.alert.rules import parse_duration
+from worker.alert.parameters import parse_duration
 from worker.dead_letters.letter import DeadLetter
 
 _PLACE = re.compile(r"([0-9]{1,9})-([0-9]{1,18})")

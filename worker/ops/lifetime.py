@@ -67,12 +67,20 @@ class Lifetime:
         health: is told of the roles' threads.
         timeout_s: how long leaving may take.
         exit_process: ends the process without waiting for any thread.
+        on_hangup: is called, on the main thread, for each SIGHUP, which ends nothing.
     """
 
-    def __init__(self, health: Health, timeout_s: float, exit_process: Callable[[int], NoReturn] | None = None) -> None:
+    def __init__(
+        self,
+        health: Health,
+        timeout_s: float,
+        exit_process: Callable[[int], NoReturn] | None = None,
+        on_hangup: Callable[[], None] = lambda: None,
+    ) -> None:
         self._health = health
         self._timeout_s = timeout_s
         self._exit_process = exit_process or _exit_process
+        self._on_hangup = on_hangup
         # Its put() may interrupt its own get(), which a signal handler must be able to do; an Event's set() may deadlock there.
         self._events: SimpleQueue[_Ended | signal.Signals] = SimpleQueue()
         self._stop = threading.Event()
@@ -156,6 +164,8 @@ class Lifetime:
     def _handle(self, event: "_Ended | signal.Signals | None") -> None:
         if isinstance(event, _Ended):
             self._ended(event)
+        elif event is signal.SIGHUP:
+            self._on_hangup()
         elif event is not None and self._stop.is_set():
             self._deadline_s = min(self._deadline_s, time.monotonic() + _HASTE_S)
             self._hasten(f"a second signal, {event.name}")
@@ -211,8 +221,8 @@ class Lifetime:
 
     @contextmanager
     def _hearing_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT come in as events, and do nothing else."""
-        numbers = (signal.SIGTERM, signal.SIGINT)
+        """Let SIGTERM, SIGINT and SIGHUP come in as events, and do nothing else."""
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         previous = {
             number: signal.signal(number, lambda number, _: self._events.put(signal.Signals(number))) for number in numbers
         }

@@ -40,6 +40,7 @@ ALERT_COUNTS = (
     _Count("undecodable", "tidings_alert_signals_undecodable", "Signals that could not be read, and were passed over."),
     _Count("late", "tidings_alert_signals_late", "Signals that came after the last window boundary, too late to count."),
     _Count("fired", "tidings_alerts_fired", "Alerts that began to fire."),
+    _Count("stale", "tidings_alerts_stale", "Alerts that lost their data while they fired."),
     _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),
     _Count("relayed", "tidings_alert_events_relayed", "Alert events passed on from Redis to Kafka."),
     _Count("fenced", "tidings_alert_fenced", "Commits that Redis refused, because another worker owns the partition."),
@@ -72,6 +73,7 @@ class WorkerCollector(Collector):
         yield from self._readiness()
         for role in self._roles:
             yield from _counts(role)
+            yield from _rules(role)
         yield from _published(self._roles)
         yield from _group(self._roles, int(self._wall_clock() * 1000))
         yield from self._model_families()
@@ -142,6 +144,21 @@ def _counts(watch: RoleWatch) -> Iterator[Metric]:
     role = watch.role
     for count in COUNTS.get(watch.name, ()):
         yield CounterMetricFamily(count.name, count.help, getattr(role.counts, count.field) if role is not None else 0)
+
+
+def _rules(watch: RoleWatch) -> Iterator[Metric]:
+    """Named and meant as Prometheus's own of its configuration."""
+    if (rules := watch.rules) is not None:
+        yield GaugeMetricFamily(
+            "tidings_rules_last_reload_successful",
+            "Whether the rule file, as it is, is in force (1), or wrong, so that the rules before it go on (0).",
+            float(rules.successful),
+        )
+        yield GaugeMetricFamily(
+            "tidings_rules_last_reload_success_timestamp_seconds",
+            "When the rules in force were read, in seconds since the epoch.",
+            rules.succeeded_at_s,
+        )
 
 
 def _published(roles: Iterable[RoleWatch]) -> Iterator[Metric]:

@@ -48,6 +48,24 @@ class HasBreaker(Protocol):
         ...
 
 
+class HasReload(Protocol):
+    """A file that is read again when it changes, as the metrics and SIGHUP see it."""
+
+    @property
+    def successful(self) -> bool:
+        """Whether what the file last held is in force."""
+        ...
+
+    @property
+    def succeeded_at_s(self) -> float:
+        """When what is in force was read; seconds since the epoch."""
+        ...
+
+    def hurry(self) -> None:
+        """Have it looked at in the next cycle; from any thread."""
+        ...
+
+
 class RoleWatch:
     """What is known of one role. Its thread writes, the server's reads; counts only grow."""
 
@@ -57,6 +75,8 @@ class RoleWatch:
         self.lag = Lag()
         self.role: HasCounts | None = None
         """None until it is built."""
+        self.rules: HasReload | None = None
+        """The rule file, of the alert role alone."""
         self.statistics: SourceStatistics | None = None
         self.aborted = 0
         self.commit_seconds = Histogram(

@@ -4,6 +4,7 @@ import msgspec
 
 from worker.codec import encode_prediction, encode_signal
 from worker.messages import Matches, Message, ModelRef, OutRecord, Prediction, Sentiment, Signal
+from worker.redact import Redactor
 
 EXCERPT_CHARS = 160
 
@@ -40,10 +41,12 @@ def prediction_record(scored: Scored, topic: str) -> OutRecord:
     return OutRecord(topic, message.id.encode(), encode_prediction(prediction))
 
 
-def signal_records(scored: Scored, topic: str) -> list[OutRecord]:
-    """Return one signal per alert key for `topic`, each under its alert key."""
+def signal_records(scored: Scored, topic: str, redactor: Redactor) -> list[OutRecord]:
+    """Return one signal per alert key for `topic`, each under its alert key; personal data is taken out of their excerpt."""
     message, sentiment = scored.message, scored.sentiment
-    excerpt = _excerpt(message.content)
+    if not scored.matches.alert_keys:
+        return []
+    excerpt = redactor.beginning(message.content, EXCERPT_CHARS)
     return [
         OutRecord(
             topic,
@@ -67,8 +70,3 @@ def signal_records(scored: Scored, topic: str) -> list[OutRecord]:
         )
         for alert_key in scored.matches.alert_keys
     ]
-
-
-def _excerpt(content: str) -> str:
-    line = " ".join(content.split())
-    return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"

@@ -14,6 +14,7 @@ from worker.codec import Clock, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
 from worker.messages import Kind, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
+from worker.redact import Redactor
 from worker.score.batching import Batch, Batcher, BatchLimits, Tokenised
 from worker.score.bisection import Refusal
 from worker.score.breaker import Breaker, BreakerLimits
@@ -54,6 +55,7 @@ class ScoreStages(msgspec.Struct, frozen=True):
     calibration: Calibration
     model: ModelRef
     pad_id: int
+    redactor: Redactor = msgspec.field(default_factory=Redactor)
 
 
 class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,7 +287,7 @@ class ScoreRole:
     def _finish(self, item: _Item, sentiment: Sentiment) -> None:
         duplicate_of = item.known.duplicate_of(item.message)
         scored = Scored(item.message, item.matches, sentiment, duplicate_of, self._stages.model)
-        signals = signal_records(scored, self._options.signals)
+        signals = signal_records(scored, self._options.signals, self._stages.redactor)
         self.counts.predictions += 1
         self.counts.signals += len(signals)
         self.counts.duplicates += duplicate_of is not None

@@ -101,6 +101,8 @@ class InMemoryBroker:
         return self.groups.setdefault(name, _Group())
 
     def _partition(self, record: OutRecord) -> TopicPartition:
+        if record.partition is not None:
+            return TopicPartition(record.topic, record.partition)
         count = sum(partition.topic == record.topic for partition in self.logs)
         return TopicPartition(record.topic, zlib.crc32(record.key or b"") % count)
 

@@ -9,7 +9,7 @@ from tests.chaos.outcome import Outcome, StreamEntry
 from tests.chaos.plan import PLAN_ID, Plan, Planned
 from tests.chaos.verify import FAULTY, MIN_FIRED, Counts, compare
 from worker.codec import encode_alert_event, encode_prediction
-from worker.messages import AlertEvent, Evidence, ModelRef, Origin, Prediction, Probabilities, Record, Sample
+from worker.messages import AlertEvent, AlertState, Evidence, ModelRef, Origin, Prediction, Probabilities, Record, Sample
 
 Tamper = Callable[[Outcome], Outcome]
 MODEL = ModelRef("sentiment", "1")
@@ -68,7 +68,7 @@ def letter(name: str, planned_message: Planned, reason: bytes = b"not_an_object"
     return record(0, made["key"], made["value"], made["headers"])
 
 
-def event(alert: int, state: Literal["firing", "resolved"], offset: int = 0, **fields: Any) -> AlertEvent:
+def event(alert: int, state: AlertState, offset: int = 0, **fields: Any) -> AlertEvent:
     """One of the events of alert number `alert`, which fires at 100 times its number and resolves 50 later."""
     at_ms = alert * 100 + (50 if state == "resolved" else 0)
     sample = Sample("m1", "bad", -0.6, None, 900, Origin("news", 0, offset))

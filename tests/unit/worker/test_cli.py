@@ -10,8 +10,20 @@ import typer
 from worker import __version__, cli
 from worker.errors import FatalError, SettingsError, TidingsError, UnfinishedError
 
-HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "confluent_kafka", "tritonclient", "redis", "numpy", "tokenizers")
-COMMANDS = ("work", "check", "produce", "tail", "schema")
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnx",
+    "confluent_kafka",
+    "tritonclient",
+    "redis",
+    "numpy",
+    "tokenizers",
+    "matplotlib",
+    "pyarrow",
+)
+COMMANDS = ("backtest", "work", "check", "produce", "tail", "schema")
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:

@@ -29,14 +29,16 @@ from worker.codec import (
     dead_letter,
     decode_alert_event,
     decode_message,
+    decode_placed,
     decode_prediction,
     decode_signal,
     encode_alert_event,
     encode_prediction,
     encode_signal,
+    tick_record,
 )
 from worker.errors import DecodeError
-from worker.messages import LABELS, Matches, Message, Origin, Prediction, Probabilities
+from worker.messages import LABELS, Matches, Message, Origin, Prediction, Probabilities, Record, Tick, TopicPartition
 from worker.score.outputs import Scored, prediction_record
 
 REASONS = {
@@ -467,3 +469,22 @@ def test_a_refusal_does_not_quote_megabytes() -> None:
     refused = answered(body(kind="x" * 200_000))
     assert isinstance(refused, DecodeError)
     assert sum(len(value or b"") for _, value in dead_letter("dlq", record(b""), refused).headers) < 5_000
+
+
+def test_a_tick_stands_among_the_signals() -> None:
+    """In the partition that it is for, under no key, told from a signal by its header."""
+    partition = TopicPartition("sentiment.signals", 3)
+    out = tick_record(partition, Tick(1_000))
+    assert (out.topic, out.partition, out.key) == ("sentiment.signals", 3, None)
+    read = Record(out.topic, 3, 7, out.key, out.value, 0, out.headers)
+    assert decode_placed(read) == Tick(1_000)
+    with pytest.raises(DecodeError, match="at_ms") as caught:
+        decode_placed(Record(out.topic, 3, 7, None, b"{}", 0, out.headers))
+    assert caught.value.reason == "invalid_tick"
+
+
+def test_what_is_no_tick_is_read_as_a_signal() -> None:
+    """Whatever other headers it has."""
+    with pytest.raises(DecodeError) as caught:
+        decode_placed(Record("sentiment.signals", 3, 7, None, b'{"at_ms": 1}', 0, (("tidings.control", b"other"),)))
+    assert caught.value.reason == "invalid_signal"

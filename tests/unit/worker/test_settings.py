@@ -316,3 +316,13 @@ def test_settings_do_not_change() -> None:
 def test_the_process_has_a_name_of_its_own() -> None:
     """Transactional ids tell processes apart by it."""
     assert process_id().endswith(f"-{os.getpid()}")
+
+
+def test_kinds_of_personal_data_are_a_json_list(monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]) -> None:
+    """Some, none, or a word that says what was expected instead of a traceback."""
+    for value, kinds in (('["email", "card"]', {"email", "card"}), ("[]", set())):
+        monkeypatch.setenv("TIDINGS_SCORE__REDACT", value)
+        assert load_settings().score.redact == kinds
+    assert "TIDINGS_SCORE__REDACT: expected a JSON list" in refused(TIDINGS_SCORE__REDACT="email")
+    assert "'email', 'phone', 'card' or 'handle'" in refused(TIDINGS_SCORE__REDACT='["mail"]')
+    assert "score.phone_regions" in refused(TIDINGS_SCORE__PHONE_REGIONS='["uk"]')

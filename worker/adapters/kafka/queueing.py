@@ -12,14 +12,13 @@ ANY_PARTITION = -1
 _WAIT_S = 0.1
 
 
-def enqueue(
-    producer: ck.Producer, record: OutRecord, on_delivery: Delivered | None = None, partition: int = ANY_PARTITION
-) -> None:
+def enqueue(producer: ck.Producer, record: OutRecord, on_delivery: Delivered | None = None) -> None:
     """Queue a record, waiting for room; deliveries are reported meanwhile.
 
     Raises:
         KafkaException: librdkafka does not take it, because it is too large, say.
     """
+    partition = ANY_PARTITION if record.partition is None else record.partition
     timestamp_ms = record.timestamp_ms or 0  # 0 is librdkafka's word for "now"
     while True:
         try:

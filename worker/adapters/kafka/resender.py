@@ -2,10 +2,11 @@
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
+from msgspec.structs import replace
 
 from worker.adapters.kafka.config import TIMEOUT_S, client_config, configuring, translated
 from worker.adapters.kafka.plain import listing
-from worker.adapters.kafka.queueing import ANY_PARTITION, enqueue
+from worker.adapters.kafka.queueing import enqueue
 from worker.adapters.kafka.refusals import Refusals
 from worker.errors import RetryableError
 from worker.messages import OutRecord
@@ -55,9 +56,8 @@ class Resender:
 
     def send(self, name: str, record: OutRecord, partition: int | None) -> None:
         """Queue a record, waiting for room; `name` is what a failure is told by."""
-        place = ANY_PARTITION if partition is None else partition
         try:
-            enqueue(self._producer, record, lambda error, _: self._settle(name, error), place)
+            enqueue(self._producer, replace(record, partition=partition), lambda error, _: self._settle(name, error))
         except KafkaException as error:  # too large, say: librdkafka looks before it sends
             self._settle(name, error.args[0])
         self._producer.poll(0)

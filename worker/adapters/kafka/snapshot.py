@@ -31,11 +31,12 @@ class TopicSnapshot:
         RetryableError: the cluster did not answer, or there is no such topic.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, purpose: str = "dead-letters") -> None:
+        """Look at the topic; `purpose` names the group in whose name it is read, which commits nothing."""
         self._topic = topic
         refusals = Refusals("reader", settings)
         extra = {"enable.partition.eof": True, "error_cb": refusals}
-        config = consumer_config(settings, f"{settings.group_prefix}-dead-letters") | extra
+        config = consumer_config(settings, f"{settings.group_prefix}-{purpose}") | extra
         with configuring():
             self._consumer = ck.Consumer(config)
             admin = AdminClient(client_config(settings))

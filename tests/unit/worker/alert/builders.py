@@ -1,7 +1,7 @@
 """Builders with defaults for the alert tests."""
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.alert.rules import RuleSet, parse_rules
 from worker.messages import AlertEvent, Evidence, Label, ModelRef, Origin, Signal
@@ -13,6 +13,16 @@ rules:
     detector: {type: share, window: 50s, bucket: 10s, threshold: 0.5, resolve_below: 0.4, min_messages: 4, confidence: 0.8}
 """
 """Five buckets of 10 s. Four negatives of four reach 0.5; see `test_detectors`."""
+
+
+T = TypeVar("T")
+
+
+def detector_of(text: str, kind: type[T]) -> T:
+    """The parameters of the one rule's detector."""
+    found = rules(text).rules[0].detector
+    assert isinstance(found, kind)
+    return found
 
 
 @cache

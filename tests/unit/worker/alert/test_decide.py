@@ -6,14 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import MODEL, RULE, rules, signal
-from worker.alert.decide import alert_id, decide
-from worker.alert.detectors import share
+from worker.alert.decide import alert_id, decide, silence
+from worker.alert.detectors import View, judge
 from worker.alert.lifecycle import Life, Timing, advance
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState
+from worker.alert.windows import Tally
 from worker.messages import AlertEvent, Label, Signal
 
 FRESH = KeyState("entity:acme")
+SHIFT = """
+rules:
+  - name: mood
+    detector: {type: shift, window: 50s, bucket: 10s, threshold: 2, drift: 0.1, half_life: 60s, warm_up: 3}
+"""
+SINGLE = """
+rules:
+  - name: severe
+    detector: {type: single, window: 50s, bucket: 10s, threshold: 0.85}
+"""
 SLOW = RULE + "    for: 20s\n    keep_firing_for: 20s\n"
 
 
@@ -198,7 +209,7 @@ def naive(found: RuleSet, signals: list[Signal], until_ms: int) -> list[tuple[st
         window = [item for item in signals if at_ms - rule.detector.window <= item.event_time_ms < at_ms]
         counted = [item for item in window if item.duplicate_of is None]
         negatives = sum(item.label == "negative" for item in counted)
-        reading = share(len(counted), negatives, rule.detector)
+        _, reading = judge(rule.detector, None, View(at_ms, Tally(len(counted), negatives), Tally()))
         step = advance(life, reading.verdict, at_ms, Timing(rule.for_, rule.keep_firing_for))
         if step.life.status != life.status and step.life.status in {"firing", "resolved"}:
             told.append((step.life.status, at_ms, step.life.since_ms, len(counted), negatives))
@@ -253,3 +264,105 @@ def test_how_often_a_key_is_looked_at_makes_no_difference(
         decision = decide(rules(text), state, item, watermark_ms)
         state, eagerly = decision.state, [*eagerly, *decision.events]
     assert eagerly == lazily
+
+
+STALE = RULE + "    no_data: stale\n"
+
+
+def test_a_rule_can_let_an_alert_go_stale_for_want_of_data() -> None:
+    """Neither resolved nor sure any more; with data it fires on, under the same alert id, as its second episode."""
+    _, events = feed(rules(STALE), [*bad(1, 2, 3, 4), *bad(100, 101, 102, 103), *good(*range(110, 160)), signal(200)])
+    assert [(e.id.partition("-")[2], e.state, e.episode, e.reason) for e in events] == [
+        ("firing", "firing", 1, "threshold_passed"),
+        ("stale", "stale", 1, "went_silent"),
+        ("firing-2", "firing", 2, "still_breaching"),
+        ("resolved", "resolved", 2, "recovered"),
+    ]
+    assert len({event.alert_id for event in events}) == 1
+
+
+def test_a_rule_can_resolve_for_want_of_data_if_it_says_so() -> None:
+    """And waits as long as it does with data; the watermark of the partition must have come so far."""
+    text = RULE + "    no_data: resolve\n    keep_firing_for: 20s\n"
+    _, (fired, resolved) = feed(rules(text), [*bad(1, 2, 3, 4), signal(3_600)])
+    assert (resolved.alert_id, resolved.state, resolved.at_ms) == (fired.alert_id, "resolved", 80_000)
+
+
+def test_a_rule_can_alert_on_the_want_of_data() -> None:
+    """Once a key that was heard of falls below the minimum, until there is enough again."""
+    text = RULE + "    no_data: fire\n"
+    _, events = feed(rules(text), [*good(1, 2, 3, 4, 45), *good(101, 102, 103, 104, 110)])
+    assert [(event.state, event.reason, event.at_ms) for event in events] == [
+        ("firing", "data_absent", 60_000),
+        ("resolved", "recovered", 110_000),
+    ]
+
+
+def test_a_flap_guard_is_the_rules_own() -> None:
+    """Three alerts within the hour: the third stays."""
+    text = RULE + "    flap_guard: {fires: 3, within: 1h}\n"
+    stream = [
+        item
+        for start in range(0, 1_000, 200)
+        for item in (*bad(*range(start, start + 20)), *good(*range(start + 20, start + 120)))
+    ]
+    assert [event.state for event in feed(rules(text), stream)[1]] == ["firing", "resolved", "firing", "resolved", "firing"]
+    assert len(feed(rules(), stream)[1]) > 6
+
+
+def test_silence_makes_a_firing_alert_stale_once() -> None:
+    """A tick says so; a second one says nothing new; data brings the alert back."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    first = silence(rules(), state, 500_000)
+    (stale,) = first.events
+    assert (stale.id, stale.state, stale.at_ms, stale.reason) == (f"{fired.alert_id}-stale", "stale", 500_000, "went_silent")
+    assert stale.evidence == fired.evidence
+    second = silence(rules(), first.state, 600_000)
+    assert (second.events, second.state) == ((), first.state)
+    _, (back, resolved) = feed(rules(), [*bad(11, 12, 13, 14), *good(*range(21, 90))], first.state, 10_000)
+    assert (back.id, back.episode, back.alert_id) == (f"{fired.alert_id}-firing-2", 2, fired.alert_id)
+    assert (resolved.id, resolved.state) == (f"{fired.alert_id}-resolved", "resolved")
+
+
+def test_silence_drops_what_is_pending_and_nothing_else() -> None:
+    """The windows stay, and signals that come after the tick count as if there had been none."""
+    state, _ = feed(rules(SLOW), bad(1, 2, 3, 4, 12))
+    assert state.rules["bad-press"].life.status == "pending"
+    quiet = silence(rules(SLOW), state, 500_000)
+    after, before = quiet.state.rules["bad-press"], state.rules["bad-press"]
+    assert (quiet.events, after.life.status) == ((), "ok")
+    assert (after.buckets, after.evaluated_ms) == (before.buckets, before.evaluated_ms)
+
+
+def test_silence_of_a_removed_rule_is_left_to_the_next_look() -> None:
+    """The alert of a rule that is gone is resolved when its key is looked at, not by a tick."""
+    state, _ = feed(rules(), bad(1, 2, 3, 4, 10))
+    others = rules(RULE.replace("bad-press", "other"))
+    assert silence(others, state, 500_000).events == ()
+    assert decide(others, silence(others, state, 500_000).state, None, 20_000).events[0].reason == "rule_removed"
+
+
+@settings(max_examples=50)
+@given(
+    streams,
+    st.lists(st.integers(0, 450), max_size=20),
+    st.sampled_from(["resolve", "fire", "stale", "keep"]),
+    st.integers(0, 40),
+)
+def test_how_often_a_key_is_looked_at_makes_no_difference_without_data(
+    items: list[tuple[int, Label, str | None]], looks: list[int], policy: str, gap: int
+) -> None:
+    """Whatever want of data means, and whichever detector looks: silence that is passed over gives what waiting gives."""
+    for text in (RULE, SHIFT, SINGLE):
+        found = rules(f"{text}    no_data: {policy}\n    keep_firing_for: {gap}s\n")
+        signals = [signal(at_s, label) for at_s, label, _ in sorted(items, key=lambda item: item[0])]
+        closing = [signal(at_s, "neutral") for at_s in (2_000, 2_001, 50_000)]
+        steps = sorted(
+            [(s.event_time_ms, 0, s) for s in signals] + [(at * 1_000, 1, None) for at in looks], key=lambda s: s[:2]
+        )
+        state, eagerly = FRESH, list[AlertEvent]()
+        for watermark_ms, _, item in [*steps, *((s.event_time_ms, 0, s) for s in closing)]:
+            decision = decide(found, state, item, watermark_ms)
+            state, eagerly = decision.state, [*eagerly, *decision.events]
+        lazy_state, lazily = feed(found, [*signals, *closing])
+        assert (eagerly, state) == (lazily, lazy_state)

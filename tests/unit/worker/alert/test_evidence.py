@@ -1,10 +1,20 @@
+import pytest
+
 from tests.unit.worker.alert.builders import rules, signal
 from worker.alert import windows
 from worker.alert.detectors import Reading
-from worker.alert.evidence import gather, model_of
+from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
 from worker.messages import ModelRef
 
-READING = Reading("breach", 0.7, 0.5)
+READING = Reading("breach", 0.7, 0.5, 0.2)
+LABELLED = """
+rules:
+  - name: outage
+    detector: {type: share}
+    severity: critical
+    labels: {team: care, severity: mine}
+    link: https://logs.example/?key={alert_key}&from={start_ms}&to={end_ms}&id={alert_id}&rule={rule}&raw={other}
+"""
 
 
 def test_samples_come_from_the_whole_window() -> None:
@@ -12,15 +22,17 @@ def test_samples_come_from_the_whole_window() -> None:
     buckets: windows.Buckets = ()
     for at_s, score in ((1, -0.6), (2, -0.8), (11, -0.7), (12, -0.1), (21, -0.9)):
         buckets = windows.add(buckets, signal(at_s, score=score), 10_000)
-    evidence = gather(rules().rules[0], buckets, 30_000, READING)
+    evidence = gather(rules().rules[0], Scene(30_000, buckets, 2, READING))
     assert [sample.score for sample in evidence.samples] == [-0.9, -0.8, -0.7]
     assert (evidence.messages, evidence.negatives, evidence.window_start_ms) == (5, 5, -20_000)
     assert evidence.samples[0].excerpt == "the words"
+    assert evidence.mean_score == pytest.approx(-0.62)
+    assert (evidence.statistic, evidence.threshold, evidence.baseline, evidence.late) == (0.7, 0.5, 0.2, 2)
 
 
 def test_empty_window_has_evidence_too() -> None:
     """No messages, a share of nothing, no samples and no model."""
-    evidence = gather(rules().rules[0], (), 30_000, READING)
+    evidence = gather(rules().rules[0], Scene(30_000, (), 0, READING))
     assert (evidence.messages, evidence.negative_share, evidence.samples) == (0, 0.0, ())
     assert model_of(()) is None
 
@@ -30,3 +42,22 @@ def test_model_is_that_of_the_newest_messages() -> None:
     new = ModelRef("sentiment", "2")
     buckets = windows.add(windows.add((), signal(1), 10_000), signal(11, model=new), 10_000)
     assert model_of(buckets) == new
+
+
+@pytest.mark.parametrize(
+    ("alert_key", "scope"), [("entity:acme", {"entity": "acme"}), ("topic:a:b", {"topic": "a:b"}), ("plain", {}), ("odd:", {})]
+)
+def test_labels_name_the_alert(alert_key: str, scope: dict[str, str]) -> None:
+    """Rule, key, what the key stands for and severity, as Alertmanager has them; the rule's own cannot hide those."""
+    (rule,) = rules(LABELLED).rules
+    own = {"alertname": "outage", "alert_key": alert_key, "severity": "critical", "team": "care"}
+    assert labels_of(rule, alert_key) == own | scope
+
+
+def test_link_is_filled_in_and_quoted() -> None:
+    """Keys are other people's words and may hold anything; places that are none stay as they are."""
+    (rule,) = rules(LABELLED).rules
+    evidence = gather(rule, Scene(300_000, (), 0, READING))
+    link = link_of(rule, "topic:a&b c", "0123", evidence)
+    assert link == "https://logs.example/?key=topic%3Aa%26b%20c&from=0&to=300000&id=0123&rule=outage&raw={other}"
+    assert link_of(rules().rules[0], "k", "0123", evidence) is None

@@ -12,12 +12,16 @@ FIRING = Life("firing", 50_000)
 RECOVERING = Life("firing", 50_000, 80_000)
 WELL = Life("firing", 50_000, 70_000)
 RESOLVED = Life("resolved", 50_000)
+STALE = Life("stale", 50_000, silences=1)
+BACK = Life("firing", 50_000, silences=1)
 
 TABLE: list[tuple[Life, Cause, Life, Reason]] = [
     (OK, "breach", Life("pending", AT), "breach_began"),
     (OK, "hold", OK, "quiet"),
     (OK, "clear", OK, "quiet"),
     (OK, "no_data", OK, "no_data"),
+    (OK, "absent", Life("pending", AT), "breach_began"),
+    (OK, "silent", OK, "no_data"),
     (OK, "rule_changed", OK, "rule_changed"),
     (OK, "rule_removed", OK, "rule_removed"),
     (PENDING, "breach", PENDING, "breach_continues"),
@@ -25,12 +29,17 @@ TABLE: list[tuple[Life, Cause, Life, Reason]] = [
     (PENDING, "hold", OK, "breach_ended"),
     (PENDING, "clear", OK, "breach_ended"),
     (PENDING, "no_data", OK, "data_ended"),
+    (PENDING, "absent", PENDING, "breach_continues"),
+    (RIPE, "absent", Life("firing", 80_000), "data_absent"),
+    (PENDING, "silent", OK, "data_ended"),
     (PENDING, "rule_changed", OK, "rule_changed"),
     (PENDING, "rule_removed", OK, "rule_removed"),
     (FIRING, "breach", FIRING, "still_breaching"),
     (FIRING, "hold", FIRING, "not_yet_clear"),
     (FIRING, "clear", Life("firing", 50_000, AT), "recovering"),
     (FIRING, "no_data", FIRING, "kept_without_data"),
+    (FIRING, "absent", FIRING, "still_absent"),
+    (FIRING, "silent", STALE, "went_silent"),
     (FIRING, "rule_changed", FIRING, "rule_changed"),
     (FIRING, "rule_removed", RESOLVED, "rule_removed"),
     (RECOVERING, "breach", FIRING, "still_breaching"),
@@ -39,17 +48,30 @@ TABLE: list[tuple[Life, Cause, Life, Reason]] = [
     (WELL, "clear", RESOLVED, "recovered"),
     (RECOVERING, "no_data", RECOVERING, "kept_without_data"),
     (WELL, "no_data", WELL, "kept_without_data"),
+    (RECOVERING, "absent", FIRING, "still_absent"),
+    (RECOVERING, "silent", STALE, "went_silent"),
     (RECOVERING, "rule_changed", FIRING, "rule_changed"),
     (RECOVERING, "rule_removed", RESOLVED, "rule_removed"),
     (RESOLVED, "breach", Life("pending", AT), "breach_began"),
     (RESOLVED, "hold", OK, "quiet"),
     (RESOLVED, "clear", OK, "quiet"),
     (RESOLVED, "no_data", OK, "no_data"),
+    (RESOLVED, "absent", Life("pending", AT), "breach_began"),
+    (RESOLVED, "silent", OK, "no_data"),
     (RESOLVED, "rule_changed", OK, "rule_changed"),
     (RESOLVED, "rule_removed", OK, "rule_removed"),
+    (STALE, "breach", BACK, "still_breaching"),
+    (STALE, "absent", BACK, "still_absent"),
+    (STALE, "hold", BACK, "not_yet_clear"),
+    (STALE, "clear", Life("firing", 50_000, AT, silences=1), "recovering"),
+    (STALE, "no_data", STALE, "still_silent"),
+    (STALE, "silent", STALE, "still_silent"),
+    (STALE, "rule_changed", BACK, "rule_changed"),
+    (STALE, "rule_removed", Life("resolved", 50_000, silences=1), "rule_removed"),
+    (BACK, "silent", Life("stale", 50_000, silences=2), "went_silent"),
 ]
-CAUSES: tuple[Cause, ...] = ("breach", "hold", "clear", "no_data", "rule_changed", "rule_removed")
-STATUSES: tuple[Status, ...] = ("ok", "pending", "firing", "resolved")
+CAUSES: tuple[Cause, ...] = ("breach", "hold", "clear", "no_data", "absent", "silent", "rule_changed", "rule_removed")
+STATUSES: tuple[Status, ...] = ("ok", "pending", "firing", "resolved", "stale")
 lives = st.builds(Life, st.sampled_from(STATUSES), st.integers(0, AT), st.none() | st.integers(0, AT)).map(
     lambda life: life if life.status == "firing" else OK if life.status == "ok" else Life(life.status, life.since_ms)
 )
@@ -77,15 +99,51 @@ def test_no_data_never_resolves_and_says_it_once(life: Life, at_ms: int, for_ms:
     """No data leaves a firing alert as it is; and to be told twice is to be told once."""
     timing = Timing(for_ms, keep_ms)
     once = advance(life, "no_data", at_ms, timing).life
-    assert once == life if life.status == "firing" else once == OK
+    assert once == life if life.status in {"firing", "stale"} else once == OK
     assert advance(once, "no_data", at_ms + 10_000, timing).life == once
 
 
 @given(lives, st.sampled_from(CAUSES), st.integers(AT, 2 * AT), st.integers(0, AT), st.integers(0, AT))
 def test_only_firing_resolves(life: Life, cause: Cause, at_ms: int, for_ms: int, keep_ms: int) -> None:
-    """Resolved comes from firing alone, on a clear window or because the rule is gone, and keeps the start."""
+    """Resolved comes from an open alert alone, on a clear window or because the rule is gone, and keeps the start."""
     after = advance(life, cause, at_ms, Timing(for_ms, keep_ms)).life
     if after.status == "resolved":
-        assert life.status == "firing"
+        assert life.status in {"firing", "stale"}
         assert cause in {"clear", "rule_removed"}
         assert after.since_ms == life.since_ms
+
+
+GUARDED = Timing(for_ms=0, keep_firing_ms=0, flap_fires=3, flap_within_ms=60_000)
+
+
+def flap(times_s: list[int], timing: Timing = GUARDED) -> list[tuple[int, str]]:
+    """Breach at each of these seconds, all well at the next; return what was said, and when."""
+    life, told = OK, list[tuple[int, str]]()
+    for at_s in times_s:
+        for at_ms, cause in ((at_s * 1_000, "breach"), (at_s * 1_000 + 1_000, "clear")):
+            step = advance(life, "breach" if cause == "breach" else "clear", at_ms, timing)
+            life, told = step.life, [*told, (at_ms, step.reason)]
+    return told
+
+
+def test_flap_guard_keeps_an_alert_that_comes_and_goes() -> None:
+    """At the third time within a minute it stays, until only two firings lie within the last minute."""
+    told = flap([0, 10, 20, 30])
+    assert [reason for _, reason in told[1::2]] == ["recovered", "recovered", "flapping", "flapping"]
+    assert flap([0, 10, 20, 70])[-1] == (71_000, "recovered")
+
+
+def test_without_a_guard_it_comes_and_goes() -> None:
+    """And nothing is remembered of it."""
+    assert {reason for _, reason in flap(list(range(0, 100, 10)), Timing())[1::2]} == {"recovered"}
+    assert advance(OK, "breach", AT, Timing()).life.fires == ()
+
+
+def test_flap_guard_remembers_no_more_than_it_needs() -> None:
+    """The latest firings, at most as many as the guard counts, and none older than it looks back."""
+    life = OK
+    for at_s in range(0, 500, 5):
+        life = advance(life, "breach", at_s * 1_000, GUARDED).life
+        life = advance(life, "rule_removed", at_s * 1_000, GUARDED).life
+        assert len(life.fires) <= 3
+    assert advance(life, "breach", 10_000_000, GUARDED).life.fires == (10_000_000,)

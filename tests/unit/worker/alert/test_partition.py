@@ -2,10 +2,10 @@ import pytest
 
 from tests.unit.worker.alert.builders import RULE, event, rules, signal
 from worker.alert.lifecycle import Life
-from worker.alert.partition import NEVER_MS, Effects, PartitionMemory, Placed
+from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
-from worker.alert.state import decode_state
-from worker.messages import Signal
+from worker.alert.state import NEVER_MS, decode_state
+from worker.messages import Signal, Tick
 from worker.ports import StoredEvent
 
 
@@ -14,7 +14,7 @@ def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
     return PartitionMemory(rules(), lateness_ms, cached_keys)
 
 
-def run(held: PartitionMemory, *signals: Signal | None, at: int = 0, stored: dict[str, bytes] | None = None) -> Effects:
+def run(held: PartitionMemory, *signals: Signal | Tick | None, at: int = 0, stored: dict[str, bytes] | None = None) -> Effects:
     """Apply and settle a run of signals that starts at offset `at`."""
     placed = [Placed(at + index, item) for index, item in enumerate(signals)]
     held.learn(held.missing(placed), stored or {})
@@ -159,3 +159,29 @@ def test_an_unchanged_key_is_not_written() -> None:
     held = PartitionMemory(rules(RULE), 0, 100)
     run(held, *burst())
     assert run(held, signal(5, duplicate_of="x"), at=4).states == {}
+
+
+def test_a_tick_makes_the_open_alerts_of_the_partition_stale() -> None:
+    """All of them, in the order of their keys, at the tick's offset; the watermark stays where it was."""
+    held = memory()
+    run(held, *burst("entity:b"), *burst("entity:a"), signal(10, alert_key="topic:x"))
+    effects = run(held, Tick(900_000), at=9)
+    told = [(item.offset, item.sequence, item.event.alert_key, item.event.state) for item in effects.events]
+    assert told == [(9, 0, "entity:a", "stale"), (9, 1, "entity:b", "stale")]
+    assert (effects.next_offset, effects.max_event_time_ms) == (10, 10_000)
+    assert {key for key in effects.states if b"stale" in effects.states[key]} == {"entity:a", "entity:b"}
+    assert run(held, Tick(1_000_000), at=10).events == ()
+
+
+def test_a_tick_needs_the_states_of_keys_with_timers() -> None:
+    """Those that were let go of are asked for again."""
+    held = memory(cached_keys=1)
+    stored = run(held, *burst("entity:a"), *burst("entity:b")).states
+    assert held.missing([Placed(8, Tick(900_000))]) == ["entity:a"]
+    assert run(held, Tick(900_000), at=8, stored=stored).events == ()
+
+
+def test_a_tick_in_an_empty_partition_says_nothing() -> None:
+    """It only moves the offset."""
+    effects = run(memory(), Tick(5))
+    assert (effects.next_offset, effects.events, effects.max_event_time_ms) == (1, (), NEVER_MS)

@@ -357,7 +357,7 @@ def test_the_stream_is_restored_as_far_as_it_is_kept(restored_events: int, state
 def test_an_event_that_only_the_lost_primary_had_is_relayed() -> None:
     """Failover to a replica that lacks what was acknowledged, before the relay came: it is decided again and sent, once."""
     bench = Bench()
-    role = bench.role(check_store_s=1e9)
+    role = bench.role(check_store_s=1e9, idle_after_s=1e12)  # its steps are told of two clocks
     bench.send(*BAD)
     role.run_until_idle()
     lagging = bench.store.snapshot()

@@ -1,6 +1,7 @@
 import pytest
 
-from worker.alert.rules import parse_duration, parse_rules
+from worker.alert.parameters import ShareDetector, parse_duration
+from worker.alert.rules import parse_rules
 from worker.errors import SettingsError
 
 WHOLE = """
@@ -18,6 +19,7 @@ rules:
 def test_every_field_is_read() -> None:
     """What the file says is what the rule says, durations in milliseconds."""
     (rule,) = parse_rules(WHOLE).rules
+    assert isinstance(rule.detector, ShareDetector)
     assert rule.scope.alert_keys == frozenset({"entity:acme", "topic:outage", "entity:globex"})
     assert rule.scope.source == frozenset({"tweets"})
     assert rule.scope.kind == frozenset({"chat"})
@@ -30,6 +32,7 @@ def test_every_field_is_read() -> None:
 def test_defaults() -> None:
     """A rule needs a name and a detector; a bucket is a tenth of the window, and 0.8 of the threshold is well again."""
     (rule,) = parse_rules("rules: [{name: a, detector: {type: share, window: 10m, threshold: 0.5}}]").rules
+    assert isinstance(rule.detector, ShareDetector)
     assert (rule.detector.bucket, rule.detector.resolve_below) == (60_000, 0.4)
     assert (rule.scope.alert_keys, rule.for_, rule.severity, rule.count_duplicates) == (None, 0, "warning", False)
 
@@ -55,12 +58,21 @@ def test_other_durations_are_refused(text: object) -> None:
     [
         (("window: 5m", "window: 5 minutes"), r'r\.yaml:5: rules\[0\]\.detector\.window: expected a duration such as "30s"'),
         (("threshold: 0.6", "threshold: 1.6"), r"r\.yaml:5: rules\[0\]\.detector\.threshold: .*less than 1"),
-        (("threshold: 0.6", "treshold: 0.6"), r"r\.yaml:5: rules\[0\]\.detector\.treshold: Extra inputs"),
+        (
+            ("threshold: 0.6", "treshold: 0.6"),
+            r"r\.yaml:5: rules\[0\]\.detector\.treshold: no such field; did you mean `threshold`\? Known here: bucket, ",
+        ),
         (("resolve_below: 0.3", "resolve_below: 0.7"), r"r\.yaml:5: rules\[0\]\.detector: resolve_below must not lie above"),
         (("bucket: 30s", "bucket: 45s"), r"r\.yaml:5: rules\[0\]\.detector: window must be a whole number of buckets"),
         (("bucket: 30s", "bucket: 1s"), r"r\.yaml:5: rules\[0\]\.detector: window has 300 buckets; at most 240"),
-        (("type: share", "type: surge"), r"r\.yaml:5: rules\[0\]\.detector\.type: Input should be 'share'"),
-        (("severity: critical", "severity: grave"), r"r\.yaml:8: rules\[0\]\.severity: Input should be 'info', 'warning' or"),
+        (
+            ("type: share", "type: trend"),
+            r"r\.yaml:5: rules\[0\]\.detector: no such type as 'trend'\. Types: share, surge, shift, single, volume",
+        ),
+        (
+            ("severity: critical", "severity: grave"),
+            r"r\.yaml:8: rules\[0\]\.severity: expected info, warning or critical, not 'grave'$",
+        ),
         (("name: outage", "name: Out age"), r"r\.yaml:3: rules\[0\]\.name: "),
         (("kind: chat", "kind: mail"), r"r\.yaml:4: rules\[0\]\.scope\.kind"),
         (("for: 1m", "for: 60"), r"r\.yaml:6: rules\[0\]\.for: expected a duration"),
@@ -102,9 +114,22 @@ def test_version_is_of_what_is_said_not_how() -> None:
         WHOLE.replace("5m,", "300s,").replace("[acme]", "acme").replace("    for: 1m\n", "") + "    for: 60s"
     ).rules
     assert same.version == whole.version
+    assert parse_rules(_matching("ab")).rules[0].version != parse_rules(_matching("ba")).rules[0].version
     changes = [("0.6", "0.61"), ("acme", "acne"), ("for: 1m", "for: 2m"), ("critical", "info"), ("kind: chat", "kind: news")]
     versions = {parse_rules(WHOLE.replace(*change)).rules[0].version for change in changes}
     assert len(versions | {whole.version}) == len(changes) + 1
+
+
+def _matching(pattern: str) -> str:
+    return f"rules: [{{name: a, scope: {{keys_matching: '{pattern}'}}, detector: {{type: share}}}}]"
+
+
+def test_keys_matching_is_a_whole_match() -> None:
+    """It narrows what the names leave, and a pattern that is none is refused."""
+    found = parse_rules(_matching("entity:a.*"))
+    assert [bool(found.for_key(key)) for key in ("entity:acme", "entity:globex", "my entity:acme")] == [True, False, False]
+    with pytest.raises(SettingsError, match=r"rules\[0\]\.scope\.keys_matching: no regular expression: missing \)"):
+        parse_rules(_matching("(a"))
 
 
 def test_rules_are_found_by_key() -> None:
@@ -121,10 +146,13 @@ rules:
     assert [rule.name for rule in found.for_key("entity:else")] == ["c-any"]
 
 
-def test_scope_admits_by_source_and_kind() -> None:
+def test_scope_admits_by_source_kind_and_label() -> None:
     """What a scope leaves out is not asked; what it names must fit."""
     (rule,) = parse_rules(WHOLE).rules
-    assert rule.scope.admits("tweets", "chat")
-    assert not rule.scope.admits("tweets", "news")
-    assert not rule.scope.admits("blog", "chat")
-    assert not rule.scope.admits(None, "chat")
+    assert rule.scope.admits("tweets", "chat", "neutral")
+    assert not rule.scope.admits("tweets", "news", "neutral")
+    assert not rule.scope.admits("blog", "chat", "neutral")
+    assert not rule.scope.admits(None, "chat", "neutral")
+    (rule,) = parse_rules(WHOLE.replace("kind: chat", "label: [negative, positive]")).rules
+    assert rule.scope.admits("tweets", "news", "positive")
+    assert not rule.scope.admits("tweets", "news", "neutral")

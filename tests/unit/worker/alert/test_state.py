@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import event, rules, signal
 from worker.alert.decide import decide
+from worker.alert.detectors import ShiftMemory
 from worker.alert.lifecycle import Life
 from worker.alert.state import SCHEMA, KeyState, RuleState, decode_state, encode_state
 from worker.errors import FatalError
@@ -21,14 +22,15 @@ def test_state_survives_its_encoding(times_s: list[int], excerpt: str) -> None:
 
 def test_a_firing_alert_survives_its_encoding() -> None:
     """The event with which it fired is kept with it."""
-    state = KeyState("k", {"r": RuleState("v", 10, Life("firing", 5, 7), (), 3, event())}, 20)
+    life = Life("firing", 5, 7, (5, 6), 2)
+    state = KeyState("k", {"r": RuleState("v", 10, life, (), 3, event(), 9, ShiftMemory(1.5, fall=2.0))}, 20)
     assert decode_state(encode_state(state)) == state
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (bytes([SCHEMA + 1]) + b"\x90", "has schema 2, this version reads 1"),
+        (bytes([SCHEMA + 1]) + b"\x90", "has schema 3, this version reads 2"),
         (b"", "has schema none"),
         (bytes([SCHEMA]) + b"\xc1", "is damaged"),
         (bytes([SCHEMA]) + msgspec.msgpack.encode(["key", 5, None]), "is damaged"),

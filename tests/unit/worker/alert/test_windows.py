@@ -1,8 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.worker.alert.builders import signal
 from worker.alert import windows
+from worker.alert.state import NEVER_MS
 from worker.alert.windows import Bucket, Buckets
 from worker.messages import Label, ModelRef, Signal
 
@@ -27,7 +29,8 @@ def ring(items: list[Signal]) -> Buckets:
 
 def figures(buckets: Buckets) -> tuple[int, int]:
     """Messages and negatives."""
-    return windows.count(buckets), sum(bucket.negatives for bucket in buckets)
+    tally = windows.total(buckets)
+    return tally.messages, tally.negatives
 
 
 @given(st.lists(signals, max_size=40), st.integers(0, 13), st.integers(1, 6))
@@ -64,26 +67,50 @@ def test_since_forgets_what_lies_before(items: list[Signal], start: int) -> None
 
 
 @given(st.lists(signals, max_size=10), st.integers(0, 13), st.integers(0, 40), st.integers(1, 5))
-def test_boundaries_miss_nothing(items: list[Signal], first: int, count: int, length: int) -> None:
-    """Every boundary whose window differs from the one looked at before is visited, in order, and so is the first of all."""
-    buckets, length_ms = ring(items), length * BUCKET_MS
-    span = first * BUCKET_MS, (first + count) * BUCKET_MS
-    visited = list(windows.boundaries(buckets, length_ms, BUCKET_MS, span))
-    everyone = list(range(span[0] + BUCKET_MS, span[1] + 1, BUCKET_MS))
+def test_boundaries_miss_nothing(items: list[Signal], first: int, count: int, patience: int) -> None:
+    """Every boundary that a message precedes by less than the patience is visited, and so is the first after each of those."""
+    buckets = ring(items)
+    looks = windows.Looks(BUCKET_MS, patience * BUCKET_MS, first * BUCKET_MS, (first + count) * BUCKET_MS)
+    visited = list(windows.boundaries(buckets, NEVER_MS, looks))
+    everyone = list(range(looks.since_ms + BUCKET_MS, looks.until_ms + 1, BUCKET_MS))
     assert visited == sorted(set(visited) & set(everyone))
-    held = {at: windows.within(buckets, at - length_ms, at) for at in everyone}
+    alive = {at: any(0 < at - b.start_ms <= looks.patience_ms for b in buckets) for at in everyone}
     for before, at in zip([None, *everyone], everyone, strict=False):
-        if held[at] or before is None or held[before]:
+        if alive[at] or before is None or alive[before]:
             assert at in visited
+
+
+@given(st.lists(signals, max_size=10), st.integers(0, 20), st.integers(0, 20), st.integers(1, 5))
+def test_boundaries_in_two_spans_add_only_idle_ones(items: list[Signal], first: int, second: int, patience: int) -> None:
+    """To look twice instead of once visits the same boundaries, and besides only one that no message precedes in time."""
+    buckets, until = ring(items), first + second
+    spans = [(0, until), (0, first), (first, until)]
+    patience_ms = patience * BUCKET_MS
+    whole, early, late = (
+        set(windows.boundaries(buckets, NEVER_MS, windows.Looks(BUCKET_MS, patience_ms, a * BUCKET_MS, b * BUCKET_MS)))
+        for a, b in spans
+    )
+    assert whole <= early | late
+    for at in (early | late) - whole:
+        assert not windows.within(buckets, at - patience_ms, at)
 
 
 def test_boundaries_leap_over_silence() -> None:
     """A key that was silent for a year costs a handful of looks, not a million."""
     year_ms = 365 * 86_400_000
     buckets = windows.add(ring([signal(5)]), signal(year_ms / 1000), BUCKET_MS)
-    visited = list(windows.boundaries(buckets, 50_000, BUCKET_MS, (0, year_ms + 60_000)))
+    visited = list(windows.boundaries(buckets, NEVER_MS, windows.Looks(BUCKET_MS, 50_000, 0, year_ms + 60_000)))
     assert len(visited) <= 14
     assert visited[-1] >= year_ms
+
+
+@given(st.lists(signals, max_size=20))
+def test_tally_is_that_of_the_signals(items: list[Signal]) -> None:
+    """Sums of scores in thousandths, of their squares, and the largest probability of a negative in millionths."""
+    tally = windows.total(ring(items))
+    assert tally.score == sum(round(item.score * 1_000) for item in items)
+    assert tally.square == sum(round(item.score * 1_000) ** 2 for item in items)
+    assert tally.worst == max((round(item.negative * 1_000_000) for item in items), default=0)
 
 
 def test_floor_is_right_before_the_epoch() -> None:
@@ -99,3 +126,17 @@ def test_a_bucket_names_the_newest_of_its_models() -> None:
     for items in (there, back):
         (bucket,) = ring(items)
         assert bucket.model == new
+
+
+@given(st.lists(signals, max_size=30), st.lists(st.sampled_from("12"), min_size=30, max_size=30), st.integers(0, 30))
+def test_many_at_once_count_as_one_by_one(items: list[Signal], versions: list[str], cut: int) -> None:
+    """Tallies, samples and models, whatever the buckets held before."""
+    scored = [replace(item, model=ModelRef("m", version)) for item, version in zip(items, versions, strict=False)]
+    first = windows.add_all((), scored[:cut], BUCKET_MS)
+    assert windows.add_all(first, scored[cut:], BUCKET_MS) == ring(scored)
+
+
+@given(st.lists(signals, max_size=20), st.integers(1, 25))
+def test_buckets_hold_so_many_messages(items: list[Signal], wanted: int) -> None:
+    """As their total has it."""
+    assert windows.hold(ring(items), wanted) == (len(items) >= wanted) == (windows.total(ring(items)).messages >= wanted)

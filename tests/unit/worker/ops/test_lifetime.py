@@ -100,6 +100,17 @@ def test_a_signal_ends_the_work(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_a_hangup_ends_nothing() -> None:
+    """It is passed on, each time, and a signal to leave is still the first one afterwards."""
+    loop, heard = Loop(), threading.Semaphore(0)
+    end = Exit()
+    life = Lifetime(health(Clock()), LONG_S, end, on_hangup=heard.release)
+    with Signals((loop.running.wait, signal.SIGHUP), (heard.acquire, signal.SIGHUP), (heard.acquire, signal.SIGTERM)):
+        life.run({"alert": building(loop)})
+    assert loop.finished
+    assert end.code is None
+
+
 def test_while_it_works_health_follows_the_roles_and_then_no_more() -> None:
     """A role that leaves is not ready, and not dead either."""
     told, loop = health(Clock()), Loop()

@@ -60,6 +60,7 @@ def test_the_page_is_prometheus_text() -> None:
     """Its parser reads it, and every family of ours has a help text that is a sentence."""
     bench = Bench()
     bench.score.role, bench.alert.role = Guarded(ScoreCounts()), Role(AlertCounts())
+    bench.alert.rules = Reload(True, 0.0)
     answer = metrics_page(bench.registry())()
     assert (answer.status, answer.content_type) == (200, CONTENT_TYPE)
     families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
@@ -80,6 +81,26 @@ def test_every_count_of_a_role_is_shown(counts: type[msgspec.Struct], shown: Any
     """But two of the score role: dead letters and aborts are counted as they are committed, with reason and role."""
     fields = set(counts.__struct_fields__) - ({"dead_letters", "aborted"} if counts is ScoreCounts else set())
     assert {count.field for count in shown} >= fields
+
+
+class Reload(msgspec.Struct):
+    """What became of the rule file."""
+
+    successful: bool
+    succeeded_at_s: float
+
+    def hurry(self) -> None:
+        """Nobody does."""
+
+
+def test_the_rule_file_is_told_as_prometheus_tells_its_own() -> None:
+    """Whether what it holds is in force, and since when; nothing where there is no alert role."""
+    bench, names = Bench(), ("successful", "success_timestamp_seconds")
+    assert [bench.value(f"tidings_rules_last_reload_{name}") for name in names] == [None, None]
+    bench.alert.rules = Reload(True, 1_700_000_000.5)
+    assert [bench.value(f"tidings_rules_last_reload_{name}") for name in names] == [1, 1_700_000_000.5]
+    bench.alert.rules = Reload(False, 1_700_000_000.5)
+    assert [bench.value(f"tidings_rules_last_reload_{name}") for name in names] == [0, 1_700_000_000.5]
 
 
 def test_counts_are_read_when_they_are_scraped() -> None:

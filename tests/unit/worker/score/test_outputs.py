@@ -6,7 +6,10 @@ import pytest
 from tests.unit.worker.builders import GOOD, MODEL, NOW_MS, message
 from worker.codec import decode_prediction, decode_signal
 from worker.messages import Matches, Message, Origin
+from worker.redact import Redactor
 from worker.score.outputs import EXCERPT_CHARS, Scored, prediction_record, signal_records
+
+REDACTOR = Redactor()
 
 MATCHES = Matches(("Acme", "Bmce"), ("safety",))
 
@@ -43,7 +46,7 @@ def test_a_prediction_says_all_of_it() -> None:
 
 def test_one_signal_per_alert_key() -> None:
     """Each watched name gets a signal of its own, under its alert key, so that one partition sees all of a key."""
-    records = signal_records(scored(duplicate_of="m9"), "signals")
+    records = signal_records(scored(duplicate_of="m9"), "signals", REDACTOR)
     signals = [decode_signal(record.value) for record in records]
     assert [record.key for record in records] == [b"entity:Acme", b"entity:Bmce", b"topic:safety"]
     assert [signal.alert_key.encode() for signal in signals] == [record.key for record in records]
@@ -54,7 +57,7 @@ def test_one_signal_per_alert_key() -> None:
 
 def test_nobody_named_no_signal() -> None:
     """A message that names nothing watched is a prediction only."""
-    assert signal_records(Scored(message(), Matches(), GOOD, None, MODEL), "signals") == []
+    assert signal_records(Scored(message(), Matches(), GOOD, None, MODEL), "signals", REDACTOR) == []
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,6 @@ def test_nobody_named_no_signal() -> None:
 )
 def test_the_excerpt_is_the_beginning_on_one_line(text: str, title: str | None, excerpt: str) -> None:
     """Evidence is short: cut by characters, with an ellipsis that says so."""
-    found = decode_signal(signal_records(scored(message(text, title=title)), "signals")[0].value).excerpt
+    found = decode_signal(signal_records(scored(message(text, title=title)), "signals", REDACTOR)[0].value).excerpt
     assert found == excerpt
     assert len(found) <= EXCERPT_CHARS

@@ -1,20 +1,9 @@
-"""What is too much: from a window's figures to a verdict. Pure, each with its statistical reference."""
+"""The share of negative messages in the window, when it is too high beyond chance."""
 
 from math import sqrt
-from typing import Literal, NamedTuple
 
-from worker.alert.rules import ShareDetector
-
-Verdict = Literal["breach", "hold", "clear", "no_data"]
-"""Too much; neither too much nor well again; well; too little data to say."""
-
-
-class Reading(NamedTuple):
-    """What a detector makes of a window: `statistic` is what was held to `threshold`."""
-
-    verdict: Verdict
-    statistic: float
-    threshold: float
+from worker.alert.detectors.reading import Reading, Verdict, View
+from worker.alert.parameters import ShareDetector
 
 
 def wilson_lower_bound(successes: int, trials: int, z: float) -> float:
@@ -35,20 +24,21 @@ def wilson_lower_bound(successes: int, trials: int, z: float) -> float:
     return max(0.0, (centre - margin) / (1 + z2 / trials))
 
 
-def share(messages: int, negatives: int, rule: ShareDetector) -> Reading:
+def judge(parameters: ShareDetector, view: View) -> Reading:
     """Judge the share of negative messages in a window.
 
     It is too much when its lower confidence bound reaches `threshold`, and well again when the share itself lies below
     `resolve_below`. The bound must not serve for the latter: it falls when messages become fewer, whatever they say, and
     an alert would resolve for want of data.
     """
-    statistic = wilson_lower_bound(negatives, messages, rule.z)
-    return Reading(_share_verdict(messages, negatives, statistic, rule), statistic, rule.threshold)
+    window = view.window
+    bound = wilson_lower_bound(window.negatives, window.messages, parameters.z)
+    return Reading(_verdict(window.messages, window.negatives, bound, parameters), bound, parameters.threshold)
 
 
-def _share_verdict(messages: int, negatives: int, bound: float, rule: ShareDetector) -> Verdict:
-    if messages < rule.min_messages:
+def _verdict(messages: int, negatives: int, bound: float, parameters: ShareDetector) -> Verdict:
+    if messages < parameters.min_messages:
         return "no_data"
-    if bound >= rule.threshold:
+    if bound >= parameters.threshold:
         return "breach"
-    return "clear" if negatives < rule.resolve_below * messages else "hold"
+    return "clear" if negatives < parameters.resolve_below * messages else "hold"

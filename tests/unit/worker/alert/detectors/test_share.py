@@ -4,10 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.alert.builders import rules
-from worker.alert.detectors import share, wilson_lower_bound
+from tests.unit.worker.alert.builders import RULE, detector_of
+from worker.alert.detectors import Reading, View
+from worker.alert.detectors.share import judge, wilson_lower_bound
+from worker.alert.parameters import ShareDetector
+from worker.alert.windows import Tally
 
 Z95 = 1.959963984540054
+PARAMETERS = detector_of(RULE, ShareDetector)
+
+
+def reading(messages: int, negatives: int) -> Reading:
+    """What is made of a window with so many messages."""
+    return judge(PARAMETERS, View(0, Tally(messages, negatives), Tally()))
 
 
 @pytest.mark.parametrize(
@@ -58,16 +67,12 @@ def test_no_trials_say_nothing() -> None:
 )
 def test_share_verdicts(messages: int, negatives: int, verdict: str) -> None:
     """Too much by the bound (threshold 0.5), well by the share itself (below 0.4), silent below 4 messages."""
-    (rule,) = rules().rules
-    reading = share(messages, negatives, rule.detector)
-    assert reading.verdict == verdict
-    assert reading.threshold == 0.5
-    assert reading.statistic == wilson_lower_bound(negatives, messages, rule.detector.z)
+    found = reading(messages, negatives)
+    assert found == (verdict, wilson_lower_bound(negatives, messages, PARAMETERS.z), 0.5, None)
 
 
 def test_fewer_messages_of_the_same_kind_do_not_clear() -> None:
     """A high share in a thin window has a low bound; it must not pass for a recovery."""
-    (rule,) = rules().rules
-    reading = share(4, 2, rule.detector)
-    assert reading.statistic < rule.detector.resolve_below
-    assert reading.verdict == "hold"
+    found = reading(4, 2)
+    assert found.statistic < PARAMETERS.resolve_below
+    assert found.verdict == "hold"

@@ -1,0 +1,110 @@
+import random
+from itertools import pairwise
+
+import pytest
+
+from tests.unit.worker.alert.builders import detector_of
+from worker.alert.detectors import Reading, ShiftMemory, View
+from worker.alert.detectors.shift import judge, mean_of
+from worker.alert.parameters import ShiftDetector
+from worker.alert.windows import Tally
+
+RULE = """
+rules:
+  - name: mood
+    detector: {type: shift, window: 1h, bucket: 5m, threshold: 10, drift: 0.5, half_life: 1d, warm_up: 30}
+"""
+PARAMETERS = detector_of(RULE, ShiftDetector)
+EMPTY = Tally()
+
+
+def bucket(scores: list[float]) -> Tally:
+    """The figures of messages with these scores."""
+    thousandths = [round(score * 1_000) for score in scores]
+    return Tally(len(scores), sum(s < 0 for s in thousandths), sum(thousandths), sum(s * s for s in thousandths))
+
+
+def run(buckets: list[Tally], memory: ShiftMemory | None = None) -> tuple[ShiftMemory, list[Reading]]:
+    """Judge one bucket after the other, each with a window of itself."""
+    memory, readings = memory or ShiftMemory(), []
+    for at, newest in enumerate(buckets):
+        memory, reading = judge(PARAMETERS, memory, View(at * 300_000, newest, newest))
+        readings.append(reading)
+    return memory, readings
+
+
+def chatter(chance: random.Random, mean: float, buckets: int, messages: int = 6) -> list[Tally]:
+    """So many buckets of scores around a mean, spread by 0.5 and held within [-1, 1]."""
+    return [bucket([max(-1.0, min(1.0, chance.gauss(mean, 0.5))) for _ in range(messages)]) for _ in range(buckets)]
+
+
+def test_says_nothing_before_it_knows_the_key() -> None:
+    """30 messages first, and then the window must hold some, too."""
+    _, readings = run([*chatter(random.Random(1), -0.9, 5), bucket([-1.0]), EMPTY])
+    assert [reading.verdict for reading in readings[:5]] == ["no_data"] * 5
+    _, readings = run([*chatter(random.Random(1), 0.3, 50), EMPTY])
+    assert [reading.verdict for reading in readings[-2:]] == ["clear", "no_data"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_lasting_fall_is_found_within_an_hour(seed: int) -> None:
+    """From a mean of 0.3 to -0.3, about one standard deviation of a message: twelve buckets are plenty."""
+    chance = random.Random(seed)
+    memory, before = run(chatter(chance, 0.3, 288))
+    assert "breach" not in {reading.verdict for reading in before}
+    _, after = run(chatter(chance, -0.3, 12), memory)
+    assert after[-1].verdict == "breach"
+    assert after[-1].statistic >= after[-1].threshold == 10
+    assert after[-1].baseline == pytest.approx(0.28, abs=0.08)
+
+
+def test_a_rise_is_no_alert() -> None:
+    """One-sided: good news is not what is watched for."""
+    chance = random.Random(3)
+    _, readings = run([*chatter(chance, -0.3, 200), *chatter(chance, 0.6, 100)])
+    assert "breach" not in {reading.verdict for reading in readings}
+
+
+@pytest.mark.parametrize("messages", [1, 6, 40])
+def test_false_alarms_are_rare_whatever_the_volume(messages: int) -> None:
+    """Two weeks without a change, ten times: at most one alarm in 140 days."""
+    alarms = 0
+    for seed in range(10):
+        _, readings = run(chatter(random.Random(seed), 0.1, 14 * 288, messages))
+        verdicts = [reading.verdict for reading in readings]
+        alarms += sum(now == "breach" != before for before, now in pairwise(verdicts))
+    assert alarms <= 1
+
+
+def test_what_comes_back_is_well_again() -> None:
+    """The sum is bounded, so that the end of a long fall is noticed as soon as its beginning was."""
+    chance = random.Random(5)
+    memory, _ = run([*chatter(chance, 0.3, 288), *chatter(chance, -0.5, 100)])
+    assert memory.fall <= 2 * PARAMETERS.threshold
+    _, readings = run(chatter(chance, 0.3, 40), memory)
+    assert readings[-1].verdict == "clear"
+
+
+def test_the_past_is_not_taught_by_the_alert() -> None:
+    """Buckets beyond three standard deviations move the mean by no more than three would."""
+    chance = random.Random(7)
+    memory, _ = run(chatter(chance, 0.5, 288))
+    taught, _ = run(chatter(chance, -0.95, 6), memory)
+    assert mean_of(memory) - mean_of(taught) < 0.03
+
+
+def test_buckets_that_vary_more_than_their_messages_raise_the_bar() -> None:
+    """Where messages answer each other, bucket means swing: that is known after a while and taken for usual."""
+    chance = random.Random(11)
+    swinging = [tally for _ in range(400) for tally in chatter(chance, chance.choice((-0.2, 0.4)), 1, 20)]
+    memory, readings = run(swinging)
+    assert memory.spread / memory.buckets > 2
+    assert "breach" not in {reading.verdict for reading in readings[200:]}
+
+
+def test_the_past_is_forgotten_by_halves() -> None:
+    """A day of silence halves what is known; the mean stays, drawn a little towards 0."""
+    memory, _ = run(chatter(random.Random(13), 0.5, 288))
+    later, _ = run([EMPTY] * 288, memory)
+    assert later.messages == pytest.approx(memory.messages / 2)
+    assert mean_of(later) == pytest.approx(mean_of(memory), abs=0.01)

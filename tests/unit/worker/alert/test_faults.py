@@ -1,0 +1,122 @@
+import pytest
+
+from worker.alert.faults import Fault, did_you_mean
+from worker.alert.rules import RulesError, parse_rules
+
+DETECTOR = "detector: {type: share}"
+
+
+def problems(text: str) -> list[tuple[int, str, str]]:
+    """Line, field and problem of each fault."""
+    with pytest.raises(RulesError) as caught:
+        parse_rules(text, "r.yaml")
+    assert str(caught.value) == "\n".join(map(str, caught.value.faults))
+    assert {fault.file for fault in caught.value.faults} == {"r.yaml"}
+    return [(fault.line, fault.field, fault.problem) for fault in caught.value.faults]
+
+
+def rule(fields: str = "", detector: str = DETECTOR) -> str:
+    """A file with one rule, its fields on lines of their own from line 3 on."""
+    return f"rules:\n  - name: a\n    {detector}\n    {fields}\n"
+
+
+@pytest.mark.parametrize(
+    ("detector", "field", "problem"),
+    [
+        (
+            "detector: {type: share, treshold: 0.5}",
+            "detector.treshold",
+            "no such field; did you mean `threshold`? Known here: bucket, confidence, min_messages, resolve_below,",
+        ),
+        ("detector: {type: shift, for: 1m}", "detector.for", "no such field; it belongs into the rule. Known here: bucket,"),
+        (
+            "detector: {type: shar}",
+            "detector",
+            "no such type as 'shar'; did you mean `share`? Types: share, surge, shift, single, volume",
+        ),
+        ("detector: {type: 7}", "detector", "no such type as '7'. Types: share, surge, shift, single, volume"),
+        ("detector: {window: 5m}", "detector", "`type` is missing. Types: share, surge, shift, single, volume"),
+        ("detector: share", "detector", "expected a mapping, not 'share'"),
+        ("severity: info", "detector", "missing. Types: share, surge, shift, single, volume"),
+        ("detector: {type: share, threshold: 1.5}", "detector.threshold", "expected more than 0 and less than 1, not 1.5"),
+        ("detector: {type: shift, drift: -1}", "detector.drift", "expected at least 0, not -1"),
+        ("detector: {type: share, threshold: '0.5'}", "detector.threshold", "expected a number, not '0.5'"),
+        ("detector: {type: share, min_messages: 20.5}", "detector.min_messages", "expected a whole number, not 20.5"),
+        ("detector: {type: share, min_messages: true}", "detector.min_messages", "expected a whole number, not True"),
+        (
+            "detector: {type: share, window: 300}",
+            "detector.window",
+            'expected a duration such as "30s", "5m" or "1h30m", not 300',
+        ),
+        ("detector: {type: share, window: 5m, bucket: 7s}", "detector", "window must be a whole number of buckets"),
+    ],
+)
+def test_what_is_wrong_with_a_detector(detector: str, field: str, problem: str) -> None:
+    """Each fault says what to write instead, and stands on the detector's line or the rule's."""
+    ((line, where, said),) = problems(rule(detector=detector))
+    assert (where, said[: len(problem)]) == (f"rules[0].{field}", problem)
+    assert line == (2 if said.startswith("missing") else 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "problem"),
+    [
+        ("min_messages: 3", "min_messages", "no such field; it belongs into `detector`. Known here: count_duplicates,"),
+        ("colour: red", "colour", "no such field. Known here: count_duplicates, detector, flap_guard, for,"),
+        ("keep_firing_fr: 1m", "keep_firing_fr", "no such field; did you mean `keep_firing_for`? Known here:"),
+        ("severity: critcal", "severity", "expected info, warning or critical, not 'critcal'; did you mean `critical`?"),
+        ("no_data: no", "no_data", "expected keep, resolve, fire or stale, not False"),
+        ("for: 5 minutes", "for", 'expected a duration such as "30s", "5m" or "1h30m", not \'5 minutes\''),
+        ("for: null", "for", 'expected a duration such as "30s", "5m" or "1h30m", not None'),
+        ("scope: acme", "scope", "expected a mapping, not 'acme'"),
+        ("scope: {kind: [chat, mail]}", "scope.kind[1]", "expected news or chat, not 'mail'"),
+        ("scope: {entities: []}", "scope.entities", "expected at least one"),
+        ("scope: {entities: ['']}", "scope.entities[0]", "expected text that is not empty"),
+        ("scope: {entities: [5]}", "scope.entities[0]", "expected text, not 5: put it in quotes"),
+        ("scope: {entity: acme}", "scope.entity", "no such field; did you mean `entities`? Known here: entities, keys,"),
+        ("labels: {team: 5}", "labels.team", "expected text, not 5: put it in quotes"),
+        ("labels: {the-team: x}", "labels.the-team", "expected text that matches ^[a-zA-Z_][a-zA-Z0-9_]*$, not 'the-team'"),
+        ("labels: [team]", "labels", "expected a mapping, not ['team']"),
+        ("link: example.com", "link", "expected text that matches ^https?://, not 'example.com' (Where to look further:"),
+        ("flap_guard: {fires: 1}", "flap_guard.fires", "expected at least 2 and at most 20, not 1"),
+        ("count_duplicates: 1", "count_duplicates", "expected true or false, not 1"),
+        ('"\\e[31mred": 1', r"'\x1b[31mred'", "no such field."),
+        (f"link: {'x' * 100}", "link", f"expected text that matches ^https?://, not '{'x' * 58}…"),
+    ],
+)
+def test_what_is_wrong_with_a_rule(fields: str, field: str, problem: str) -> None:
+    """Unknown fields have the nearest and the known ones, choices are listed, limits are named, values are shown, in short."""
+    ((line, where, said),) = problems(rule(fields))
+    assert (line, where, said[: len(problem)]) == (4, f"rules[0].{field}", problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rule: []", [(1, "rules", "missing (At least one rule"), (1, "rule", "no such field; did you mean `rules`?")]),
+        ("rules: []", [(1, "rules", "expected at least one")]),
+        ("rules: {a: b}", [(1, "rules", "expected a list, not {'a': 'b'}")]),
+        ("rules: [1]", [(1, "rules[0]", "expected a mapping, not 1")]),
+        ("a: [", [(1, "", "expected the node content")]),
+        ("[]", [(1, "", "expected a mapping with the field `rules`")]),
+        ("x: !!int ''", [(1, "", "string index out of range")]),
+    ],
+)
+def test_what_is_wrong_with_a_file(text: str, expected: list[tuple[int, str, str]]) -> None:
+    """A file that is no rule file at all is told as such."""
+    found = problems(text)
+    assert [(line, field, said[: len(start)]) for (line, field, said), (_, _, start) in zip(found, expected, strict=True)] == [
+        (line, field, start) for line, field, start in expected
+    ]
+
+
+def test_a_fault_is_one_line() -> None:
+    """File, line, field and problem, what there is of it."""
+    assert str(Fault("r.yaml", 3, "rules[0].for", "wrong")) == "r.yaml:3: rules[0].for: wrong"
+    assert str(Fault("r.yaml", 0, "", "cannot be read")) == "r.yaml: cannot be read"
+
+
+def test_only_what_is_near_is_asked_about() -> None:
+    """A suggestion that is far off would send people the wrong way."""
+    assert did_you_mean("treshold", ["threshold", "type"]) == "; did you mean `threshold`?"
+    assert did_you_mean("colour", ["threshold", "type"]) == did_you_mean(5, ["threshold"]) == ""

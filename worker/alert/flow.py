@@ -1,0 +1,73 @@
+"""One partition's signals in the order they come: its watermark, its timers and its states. Pure.
+
+The live role and a backtest both stand on this, so that the same signals make the same events in both.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from worker.alert.decide import Decision, Observe, absorb, decide, silence
+from worker.alert.rules import RuleSet
+from worker.alert.state import NEVER_MS, KeyState
+from worker.alert.timers import Timers
+from worker.messages import Signal, Tick
+
+Turned = Callable[[KeyState, Decision, Signal | Tick | None], None]
+"""Told of each decision: the state before it, the decision, and what caused it, None where a timer ran out."""
+
+
+class Flow:
+    """Watermark, timers, and states in the order of their last use. `states` must hold a key before it is decided on.
+
+    `rules` may be exchanged between two signals.
+    """
+
+    def __init__(self, rules: RuleSet, lateness_ms: int, observe: Observe | None = None) -> None:
+        self.rules = rules
+        self._lateness_ms = lateness_ms
+        self._observe = observe
+        self.states: OrderedDict[str, KeyState] = OrderedDict()
+        self.timers = Timers({})
+        self.max_event_time_ms = NEVER_MS
+
+    def watermark_after(self, event_time_ms: int) -> int:
+        """Return how far the watermark will have come once a signal of that time was taken."""
+        return max(self.max_event_time_ms, event_time_ms) - self._lateness_ms
+
+    def take(self, placed: Signal | Tick, turned: Turned) -> None:
+        """Decide on every key that falls due by a signal, then on its own; or, by a tick, on every key that has a timer."""
+        if isinstance(placed, Tick):
+            self._fall_silent(placed, turned)
+            return
+        self.move(placed.event_time_ms, turned)
+        watermark_ms = self.max_event_time_ms - self._lateness_ms
+        before = self.states[placed.alert_key]
+        decision = decide(self.rules, before, placed, watermark_ms, self._observe)
+        self._accept(before, decision, placed, turned)
+
+    def absorb(self, key: str, signals: Sequence[Signal]) -> None:
+        """Count more signals on a key that was decided on since the watermark last passed a boundary; see `decide.absorb`."""
+        watermark_ms = self.max_event_time_ms - self._lateness_ms
+        self.states[key] = state = absorb(self.rules, self.states[key], signals, watermark_ms)
+        self.timers.set(key, state.due_ms)
+
+    def move(self, event_time_ms: int, turned: Turned) -> None:
+        """Move the watermark on, and decide on every key that falls due by it."""
+        self.max_event_time_ms = max(self.max_event_time_ms, event_time_ms)
+        watermark_ms = self.max_event_time_ms - self._lateness_ms
+        while (key := self.timers.pop(watermark_ms)) is not None:
+            before = self.states[key]
+            self._accept(before, decide(self.rules, before, None, watermark_ms, self._observe), None, turned)
+
+    def _fall_silent(self, tick: Tick, turned: Turned) -> None:
+        """Let every key that has a timer, as each with an open alert has, know of the silence."""
+        for key in sorted(self.timers.keys()):
+            before = self.states[key]
+            self._accept(before, silence(self.rules, before, tick.at_ms), tick, turned)
+
+    def _accept(self, before: KeyState, decision: Decision, cause: Signal | Tick | None, turned: Turned) -> None:
+        key = before.alert_key
+        self.states[key] = decision.state
+        self.states.move_to_end(key)
+        self.timers.set(key, decision.state.due_ms)
+        turned(before, decision, cause)
