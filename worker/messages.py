@@ -11,6 +11,8 @@ Label = Literal["negative", "neutral", "positive"]
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
 Kind = Literal["news", "chat"]
 AlertState = Literal["firing", "stale", "resolved"]
+AlertChange = Literal["firing", "stale", "resolved", "acknowledged", "suppressed", "unsuppressed"]
+"""What an alert event tells of: a step of the alert's life, or what people and other alerts make of it."""
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
@@ -201,12 +203,22 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[Sample, ...]
 
 
+class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
+    """Somebody takes an alert upon themselves: who, what they say, and when by their clock."""
+
+    author: str
+    comment: str
+    at_ms: int
+
+
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An alert that fired, went stale for want of data, fired on when data came back, or resolved.
 
     `alert_id` is made from rule, key and `started_at_ms`, so that a replay gives the same one; `id` adds the state, and from
     the second on the `episode`: the first is the alert's beginning, and each return from silence begins another. `at_ms` is the
     event time of the change. `reason` is the life cycle's named reason. `labels` are those that silences and receivers go by.
+    `change` is what happened; acknowledged and suppressed alerts keep their `state`. `suppressed_by` names what an alert is kept
+    quiet by, `silence:<id>` or `inhibition:<alert id>`: nobody should be woken by it as long as there is any.
     """
 
     id: str
@@ -222,5 +234,8 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence
     model: ModelRef | None
     episode: int = 1
+    change: AlertChange | None = None
+    acknowledgement: Acknowledgement | None = None
+    suppressed_by: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     link: str | None = None
