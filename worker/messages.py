@@ -217,7 +217,7 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     `alert_id` is made from rule, key and `started_at_ms`, so that a replay gives the same one; `id` adds the state, and from
     the second on the `episode`: the first is the alert's beginning, and each return from silence begins another. `at_ms` is the
     event time of the change. `reason` is the life cycle's named reason. `labels` are those that silences and receivers go by.
-    `change` is what happened; acknowledged and suppressed alerts keep their `state`. `suppressed_by` names what an alert is kept
+    `change` is what happened; acknowledged and suppressed alerts keep their `state`. `suppressed_by` names what keeps an alert
     quiet by, `silence:<id>` or `inhibition:<alert id>`: nobody should be woken by it as long as there is any.
     """
 

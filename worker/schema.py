@@ -1,6 +1,6 @@
 """JSON Schema of every topic and one AsyncAPI 3.0 document, generated from the types that validate. Pure."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -19,7 +19,7 @@ TYPES: dict[str, type[msgspec.Struct]] = {
 
 def json_schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of one of `TYPES`."""
-    return {"$schema": DIALECT, "title": name, **msgspec.json.schema(TYPES[name])}
+    return _as_json({"$schema": DIALECT, "title": name, **msgspec.json.schema(TYPES[name])})
 
 
 def asyncapi(kafka: KafkaSettings, version: str) -> dict[str, Any]:
@@ -28,20 +28,27 @@ def asyncapi(kafka: KafkaSettings, version: str) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(list(TYPES.values()), ref_template="#/components/schemas/{name}")
     outputs = {topics.predictions: "prediction", topics.signals: "signal", topics.alerts: "alert"}
     channels = dict.fromkeys(kafka.input_topics, "message") | outputs
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "Tidings", "version": version, "description": "Streaming sentiment and alerts."},
-        "channels": {topic: _channel(topic, message) for topic, message in channels.items()}
-        | _dead_letters(topics.dead_letters),
-        "operations": {_operation(topic, topic in outputs): _operation_of(topic, topic in outputs) for topic in channels},
-        "components": {
-            "messages": {
-                name: {"name": name, "contentType": _content_type(name), "payload": schema}
-                for name, schema in zip(TYPES, schemas, strict=True)
+    return _as_json(
+        {
+            "asyncapi": "3.0.0",
+            "info": {"title": "Tidings", "version": version, "description": "Streaming sentiment and alerts."},
+            "channels": {topic: _channel(topic, message) for topic, message in channels.items()}
+            | _dead_letters(topics.dead_letters),
+            "operations": {_operation(topic, topic in outputs): _operation_of(topic, topic in outputs) for topic in channels},
+            "components": {
+                "messages": {
+                    name: {"name": name, "contentType": _content_type(name), "payload": schema}
+                    for name, schema in zip(TYPES, schemas, strict=True)
+                },
+                "schemas": components,
             },
-            "schemas": components,
-        },
-    }
+        }
+    )
+
+
+def _as_json(document: dict[str, Any]) -> dict[str, Any]:
+    """Return it as a reader of its JSON sees it: a default that is a tuple is a list."""
+    return cast("dict[str, Any]", msgspec.json.decode(msgspec.json.encode(document)))
 
 
 def _content_type(name: str) -> str:
