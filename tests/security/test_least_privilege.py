@@ -30,7 +30,7 @@ from worker.ops.lifetime import Role
 from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import AlertCommit, StoredEvent
-from worker.settings import KafkaSettings, ModelSettings, RedisSettings, Settings
+from worker.settings import AlertSettings, KafkaSettings, ModelSettings, RedisSettings, Settings
 from worker.testing.model import FakeModel
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -98,7 +98,8 @@ def settle(
             password=SecretStr(PASSWORD),
             ssl_ca_location=certificates.authority,
         )
-        return Settings(kafka=kafka, redis=redis, model=ModelSettings(repository=ROOT / "triton_repo"))
+        alert = AlertSettings(idle_after_s=1)
+        return Settings(kafka=kafka, redis=redis, alert=alert, model=ModelSettings(repository=ROOT / "triton_repo"))
 
     return settings
 
