@@ -186,7 +186,18 @@ class RealBroker:
         name = self.name("contract")
         for future in self._admin.create_topics([NewTopic(name, partitions, 1, config=config)]).values():
             future.result(WAIT_S)
+        self._until_led(name, partitions)
         return name
+
+    def _until_led(self, topic: str, partitions: int) -> None:
+        """The controller has made it; a broker hears of that a little later."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            found = self._admin.list_topics(topic, timeout=WAIT_S).topics[topic]
+            if found.error is None and sum(place.leader >= 0 for place in found.partitions.values()) == partitions:
+                return
+            assert time.monotonic() < deadline, f"{topic} is not there"
+            time.sleep(0.05)
 
     def source(self, group: str) -> Source:
         """See `Broker`."""
