@@ -202,6 +202,7 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         topic=kafka.topics.signals,
         allowed_lateness_ms=int(alert.allowed_lateness_s * 1000),
         cached_keys=alert.cached_keys,
+        max_future_ms=int(settings.score.max_future_s * 1000),
         max_records=alert.max_poll_records,
         max_unrelayed=alert.max_unrelayed,
         idle_after_s=alert.idle_after_s,

@@ -149,7 +149,7 @@ class ScoreSettings(Section):
     commit_messages: Count = 1_000
     """Finished messages are published when there are this many."""
     max_future_s: Seconds = 300
-    """`published_at` further ahead of the clock than this is not believed."""
+    """`published_at` further ahead of the clock than this is not believed, nor is a signal's time ahead of its record's own."""
     duplicate_cache: Count = 50_000
     """Texts remembered to recognise exact duplicates."""
     redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})

@@ -36,6 +36,8 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How far behind the newest signal of a partition one may still count."""
     cached_keys: int = 100_000
     """States held in memory per partition; the others are fetched when needed."""
+    max_future_ms: int = 300_000
+    """A signal of a time further ahead of its record's own is taken at the latter."""
     max_records: int = 2_000
     """Signals handled in one cycle."""
     poll_timeout_s: float = 0.2
@@ -145,7 +147,7 @@ class Loader:
         """Put what lies before the replay back on the stream, and say where the replay begins."""
         lateness_ms, now_ms = self._options.allowed_lateness_ms, int(self._options.wall_clock() * 1_000)
         # Once for the watermark, which lies that far back, and once for signals that may be that much out of order.
-        reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
+        reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms, self._options.max_future_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
         before = known.before(start)
         # An event was decided at a boundary that the watermark had passed, so no older signal may count now; but one that says

@@ -18,7 +18,7 @@ from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.relay import Relay
 from worker.alert.rules import RuleSet
 from worker.backoff import back_off_s
-from worker.codec import decode_placed, tick_record
+from worker.codec import believed, decode_placed, tick_record
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
 from worker.messages import AlertEvent, Record, Signal, Tick, TopicPartition
 
@@ -33,6 +33,7 @@ class AlertCounts(msgspec.Struct):
     signals: int = 0
     undecodable: int = 0
     late: int = 0
+    future: int = 0
     fired: int = 0
     stale: int = 0
     resolved: int = 0
@@ -292,11 +293,14 @@ class AlertRole:
 
     def _decode(self, record: Record) -> Signal | Tick | None:
         try:
-            return decode_placed(record)
+            placed = decode_placed(record)
         except DecodeError as error:
             self.counts.undecodable += 1
             log.warning("signal undecodable", partition=name_of(record.topic_partition), offset=record.offset, error=str(error))
             return None
+        taken = believed(placed, record.timestamp_ms, self._options.max_future_ms)
+        self.counts.future += taken is not placed
+        return taken
 
     def _patiently(self, partition: TopicPartition, call: Callable[[], T]) -> T:
         """Call the store until it answers. Meanwhile poll on, paused, so that the group does not take us for dead.

@@ -23,7 +23,7 @@ def start_of(times_ms: list[tuple[int, int]], position: int, span_ms: int) -> in
     for kafka_ms, event_ms in times_ms:
         broker.produce(OutRecord(TOPIC, None, encode_signal(signal(event_ms / 1_000)), (), kafka_ms))
     source, history = InMemorySource(broker, "alert"), InMemoryHistory(broker)
-    return replay_start(source, history, P0, position, Reach(span_ms, NOW_MS))
+    return replay_start(source, history, P0, position, Reach(span_ms, NOW_MS, 300_000))
 
 
 @given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=30), st.data(), st.integers(1, 1_000_000))
@@ -52,6 +52,14 @@ def test_replay_of_a_live_topic_is_short() -> None:
     times_ms = [NOW_MS - age_s * 1_000 for age_s in range(10_000, 0, -1)]
     start = start_of([(at_ms, at_ms) for at_ms in times_ms], 10_000, 600_000)
     assert 10_000 - 2_400 <= start <= 10_000 - 600
+
+
+def test_replay_believes_no_time_from_the_future() -> None:
+    """Event time ran slower than Kafka's, and one signal says that it is of years ahead: the span is covered all the same."""
+    times_ms = [(NOW_MS - age_s * 2_000, NOW_MS - age_s * 1_000) for age_s in range(100, 0, -1)]
+    times_ms[97] = (times_ms[97][0], NOW_MS + 10**11)
+    start = start_of(times_ms, 100, 50_000)
+    assert all(event_ms < NOW_MS - 51_000 for _, event_ms in times_ms[:start])
 
 
 def test_position_at_the_beginning_needs_no_replay() -> None:
