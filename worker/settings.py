@@ -92,8 +92,8 @@ class RedisSettings(RedisWire):
     """Whether the URL names a node of a Redis Cluster."""
     prefix: str = "tidings"
     """All keys and channels begin with it."""
-    state_ttl_s: Seconds = 7 * 86_400
-    """State of an alert key that has been silent for longer is forgotten."""
+    state_ttl_s: Seconds = 14 * 86_400
+    """State of an alert key that has been silent for longer is forgotten; must not be shorter than what the rules look back."""
     stream_max_events: Count = 10_000
     """Relayed alert events kept in a partition's stream."""
     timeout_s: Seconds = 5
