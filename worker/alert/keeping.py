@@ -17,6 +17,6 @@ def require_kept(rules: RuleSet, ttl_ms: int, lateness_ms: int) -> None:
         least_s = -(-max(needed.values()) // 1_000)
         raise SettingsError(
             f"redis.state_ttl_s: state is forgotten after {duration_text(ttl_ms)} of silence, but {'; '.join(short)} (window or"
-            f" memory, `for`, `keep_firing_for`, flap guard and lateness together); set TIDINGS_REDIS__STATE_TTL_S to {least_s} or"
-            " more, or shorten the rules"
+            f" memory, `for`, `keep_firing_for`, flap guard and lateness together); set TIDINGS_REDIS__STATE_TTL_S to {least_s}"
+            " or more, or shorten the rules"
         )

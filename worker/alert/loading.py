@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from worker.alert.late import LateSignals
 from worker.alert.partition import Effects, PartitionMemory
 from worker.alert.rebuild import Past, Reach, past, replay_start
 from worker.alert.rules import RuleSet
@@ -154,7 +155,7 @@ class Loader:
         # "stale" may have been caused by a clock. The newest event time of all may lie later, but nothing on record tells.
         passed_ms = (stored.event.at_ms for stored in before if stored.event.state != "stale")
         newest_ms = max((at_ms + lateness_ms for at_ms in passed_ms), default=NEVER_MS)
-        effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], 0)
+        effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], LateSignals())
         try:
             self._store.commit(alert_commit(partition, None, effects))
         except FencedError as error:

@@ -42,6 +42,7 @@ ALERT_COUNTS = (
     _Count(
         "future", "tidings_alert_signals_future", "Signals dated too far ahead of their records; the record's time is taken."
     ),
+    _Count("late_s", "tidings_alert_signals_late_seconds", "How far they lay behind the newest signal, added up."),
     _Count("fired", "tidings_alerts_fired", "Alerts that began to fire."),
     _Count("stale", "tidings_alerts_stale", "Alerts that lost their data while they fired."),
     _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),

@@ -2,6 +2,8 @@
 
 import json
 
+from structlog.testing import capture_logs
+
 from tests.unit.worker.alert.builders import RULE
 from tests.unit.worker.alert.test_role import BAD, P0, TOPIC, Bench, at
 from worker.codec import encode_signal
@@ -21,6 +23,25 @@ def test_figures_out_of_range_are_passed_over() -> None:
     role = bench.role()
     role.run_until_idle()
     assert (role.counts.undecodable, bench.states()) == (5, [("entity:acme", "firing")])
+
+
+def test_late_signals_are_told_in_the_log() -> None:
+    """How many, for which rules, and what the allowed lateness would have had to be; one line, not one each."""
+    bench = Bench()
+    bench.send(at(100), at(1), at(2))
+    role = bench.role(allowed_lateness_ms=5_000)
+    with capture_logs() as lines:
+        role.run_until_idle()
+        bench.send(at(3))
+        role.run_until_idle()
+    (line,) = [line for line in lines if line["event"] == "signals came too late to count"]
+    assert {name: line[name] for name in ("signals", "behind_s", "allowed_s", "rules")} == {
+        "signals": 2,
+        "behind_s": 99.0,
+        "allowed_s": 5.0,
+        "rules": {"bad-press": 2},
+    }
+    assert role.counts.late == 3
 
 
 def test_one_wrong_clock_makes_nobody_late() -> None:
