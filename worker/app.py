@@ -16,6 +16,7 @@ from worker import __version__
 from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, require_topics
 from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
 from worker.adapters.triton import TritonModel
+from worker.alert.keeping import require_kept
 from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
 from worker.alert.role import AlertRole
@@ -71,7 +72,13 @@ def load_watchlist(settings: Settings) -> Watchlist:
 
 def load_rules(settings: Settings) -> RuleSet:
     """Read the alert rules; raises SettingsError, which names the file, the line and what is wrong."""
-    return parse_rules(_rules_text(settings), str(settings.alert.rules))
+    rules = parse_rules(_rules_text(settings), str(settings.alert.rules))
+    _require_kept(settings, rules)
+    return rules
+
+
+def _require_kept(settings: Settings, rules: RuleSet) -> None:
+    require_kept(rules, int(settings.redis.state_ttl_s * 1000), int(settings.alert.allowed_lateness_s * 1000))
 
 
 def _rules_text(settings: Settings) -> str:
@@ -193,7 +200,7 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:
     """Build the alert role; the order of closing is as for the score role."""
     kafka, alert = settings.kafka, settings.alert
-    file = RulesFile(partial(_rules_text, settings), str(settings.alert.rules))
+    file = RulesFile(partial(_rules_text, settings), str(settings.alert.rules), check=partial(_require_kept, settings))
     rules = file.load()
     start.watch.rules = file
     store = ObservedStore(_redis(settings, stack, start), start.watch)
@@ -202,6 +209,7 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
         topic=kafka.topics.signals,
         allowed_lateness_ms=int(alert.allowed_lateness_s * 1000),
         cached_keys=alert.cached_keys,
+        max_future_ms=int(settings.score.max_future_s * 1000),
         max_records=alert.max_poll_records,
         max_unrelayed=alert.max_unrelayed,
         idle_after_s=alert.idle_after_s,

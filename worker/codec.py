@@ -6,11 +6,14 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from worker.errors import DecodeError
 from worker.messages import (
+    MAX_EVENT_TIME_MS,
     AlertEvent,
     AlertState,
+    EventTime,
     Kind,
     Message,
     Origin,
@@ -27,8 +30,6 @@ MAX_TEXT_CHARS = 8_192
 MAX_BODY_BYTES = 262_144
 MAX_DEPTH = 100
 """Objects and lists within each other. What lies deeper many JSON libraries refuse, the next reader of `extra` among them."""
-MAX_EVENT_TIME_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999, the end of RFC 3339."""
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -56,7 +57,7 @@ class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
     lang: Annotated[str, Meta(min_length=1, max_length=35, description="BCP 47, as in `en` or `pt-BR`.")] | None = None
     url: Line | None = None
     published_at: Annotated[
-        Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)] | datetime | None,
+        EventTime | datetime | None,
         Meta(description="RFC 3339 (UTC if it has no offset) or epoch milliseconds; by default Kafka's timestamp."),
     ] = None
     entities: Annotated[list[Entity], Meta(max_length=64, description="Entities the producer already knows of.")] = []
@@ -210,7 +211,7 @@ def encode_signal(signal: Signal) -> bytes:
 
 
 def decode_signal(body: bytes | None) -> Signal:
-    """Decode what `encode_signal` made; raises DecodeError (`invalid_signal`)."""
+    """Decode what `encode_signal` made; raises DecodeError (`invalid_signal`), also for figures or times out of range."""
     return _decode(_signal_decoder, body or b"", "invalid_signal")
 
 
@@ -224,6 +225,17 @@ def decode_placed(record: Record) -> Signal | Tick:
     if _TICK in record.headers:
         return _decode(_tick_decoder, record.value or b"", "invalid_tick")
     return decode_signal(record.value)
+
+
+def believed(placed: Signal | Tick, record_ms: int, max_future_ms: int) -> Signal | Tick:
+    """Return the signal, at its record's own time if it says that it is of a time further ahead of that.
+
+    So one wrong clock cannot push the watermark ahead and make all others late. It asks no clock: whoever reads the record,
+    and whenever, comes to the same. A record without a time (`record_ms` below 1) proves nothing.
+    """
+    if isinstance(placed, Signal) and 0 < record_ms < placed.event_time_ms - max_future_ms:
+        return replace(placed, event_time_ms=record_ms)
+    return placed
 
 
 def encode_alert_event(event: AlertEvent) -> bytes:

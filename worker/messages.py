@@ -3,9 +3,10 @@
 Times are integers in milliseconds since the Unix epoch (UTC) and end in `_ms`. Probabilities lie in [0, 1], scores in [-1, 1].
 """
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 Label = Literal["negative", "neutral", "positive"]
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
@@ -14,6 +15,11 @@ AlertState = Literal["firing", "stale", "resolved"]
 AlertChange = Literal["firing", "stale", "resolved", "acknowledged", "suppressed", "unsuppressed"]
 """What an alert event tells of: a step of the alert's life, or what people and other alerts make of it."""
 Headers = tuple[tuple[str, bytes | None], ...]
+MAX_EVENT_TIME_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, the end of RFC 3339."""
+EventTime = Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)]
+_Place = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""As Kafka counts; what is larger could not be stored."""
 
 
 class TopicPartition(NamedTuple):
@@ -56,8 +62,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """The input record that a value was made from."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: _Place
+    offset: _Place
 
 
 class ModelRef(msgspec.Struct, frozen=True, gc=False):
@@ -145,17 +151,18 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message's sentiment on one alert key, as published on `sentiment.signals` under that key.
 
-    `excerpt` is the beginning of the text, cut; it serves as evidence.
+    `excerpt` is the beginning of the text, cut; it serves as evidence. The bounds are held to what is read: anybody may have
+    written it.
     """
 
     alert_key: str
     message_id: str
     label: Label
-    negative: float
-    score: float
+    negative: Annotated[float, Meta(ge=0, le=1)]
+    score: Annotated[float, Meta(ge=-1, le=1)]
     kind: Kind
     source: str | None
-    event_time_ms: int
+    event_time_ms: EventTime
     duplicate_of: str | None
     excerpt: str
     model: ModelRef
@@ -168,7 +175,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     It stands in the log, among the signals, so that everyone who reads them comes to the same decisions.
     """
 
-    at_ms: int
+    at_ms: EventTime
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

@@ -92,8 +92,8 @@ class RedisSettings(RedisWire):
     """Whether the URL names a node of a Redis Cluster."""
     prefix: str = "tidings"
     """All keys and channels begin with it."""
-    state_ttl_s: Seconds = 7 * 86_400
-    """State of an alert key that has been silent for longer is forgotten."""
+    state_ttl_s: Seconds = 14 * 86_400
+    """State of an alert key that has been silent for longer is forgotten; must not be shorter than what the rules look back."""
     stream_max_events: Count = 10_000
     """Relayed alert events kept in a partition's stream."""
     timeout_s: Seconds = 5
@@ -149,7 +149,7 @@ class ScoreSettings(Section):
     commit_messages: Count = 1_000
     """Finished messages are published when there are this many."""
     max_future_s: Seconds = 300
-    """`published_at` further ahead of the clock than this is not believed."""
+    """`published_at` further ahead of the clock than this is not believed, nor is a signal's time ahead of its record's own."""
     duplicate_cache: Count = 50_000
     """Texts remembered to recognise exact duplicates."""
     redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})

@@ -83,7 +83,7 @@ def alerts(plan: Plan) -> tuple[list[AlertEvent], int]:
         effects = memory.apply(run)
         memory.settle(effects.next_offset)
         events += [stored.event for stored in effects.events]
-        late += effects.late
+        late += effects.late.signals
     return events, late
 
 

@@ -19,7 +19,8 @@ from rich.console import Console
 from deploy.local.triton_backend.onnxruntime.merging import batch_size, group_by_shape, merge, split
 from worker.alert.parameters import parse_duration
 from worker.alert.rules import parse_rules
-from worker.alert.state import decode_state, encode_state
+from worker.alert.state import KeyState, RuleState, decode_state, encode_state
+from worker.alert.windows import add
 from worker.app import load_settings
 from worker.codec import (
     Clock,
@@ -76,6 +77,8 @@ def signal(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
         found = decode_signal(data)
         assert decode_signal(encode_signal(found)) == found
+        kept = KeyState(found.alert_key, {"rule": RuleState("v", 0, buckets=add((), found, 60_000))})
+        assert decode_state(encode_state(kept)) == kept
 
 
 def alert_event(data: bytes) -> None:

@@ -56,7 +56,7 @@ class RedisStoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How keys are named, how long things are kept, and how long Redis may take."""
 
     prefix: str = "tidings"
-    state_ttl_s: float = 7 * 86_400
+    state_ttl_s: float = 14 * 86_400
     """State that was not written for longer is forgotten; must exceed every rule's window."""
     stream_max_events: int = 10_000
     """Relayed events kept in a partition's stream."""

@@ -217,11 +217,12 @@ def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, S
     window = windows.within(state.buckets, at_ms - detector.window, at_ms)
     newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
     seen_ms = at_ms if newest.messages else state.seen_ms
-    memory = None if at_ms - seen_ms >= detector.memory_ms else state.memory
-    memory, reading = judge(detector, memory, View(at_ms, windows.total(window), newest))
+    forgotten = at_ms - seen_ms >= detector.memory_ms
+    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, windows.total(window), newest))
     cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
     step = advance(state.life, cause, at_ms, _timing(rule))
-    return replace(state, life=step.life, seen_ms=seen_ms, memory=memory), step, Scene(at_ms, window, state.late, reading)
+    after = replace(state, life=step.life, seen_ms=seen_ms, memory=None if forgotten else memory)
+    return after, step, Scene(at_ms, window, state.late, reading)
 
 
 class _Identity(NamedTuple):

@@ -31,8 +31,11 @@ class Flow:
         self.max_event_time_ms = NEVER_MS
 
     def watermark_after(self, event_time_ms: int) -> int:
-        """Return how far the watermark will have come once a signal of that time was taken."""
-        return max(self.max_event_time_ms, event_time_ms) - self._lateness_ms
+        """Return how far the watermark will have come once a signal of that time was taken; never before 1970.
+
+        No signal is older, and an alert of an older time could not be told.
+        """
+        return max(0, max(self.max_event_time_ms, event_time_ms) - self._lateness_ms)
 
     def take(self, placed: Signal | Tick, turned: Turned) -> None:
         """Decide on every key that falls due by a signal, then on its own; or, by a tick, on every key that has a timer."""
@@ -40,21 +43,19 @@ class Flow:
             self._fall_silent(placed, turned)
             return
         self.move(placed.event_time_ms, turned)
-        watermark_ms = self.max_event_time_ms - self._lateness_ms
         before = self.states[placed.alert_key]
-        decision = decide(self.rules, before, placed, watermark_ms, self._observe)
+        decision = decide(self.rules, before, placed, self.watermark_after(NEVER_MS), self._observe)
         self._accept(before, decision, placed, turned)
 
     def absorb(self, key: str, signals: Sequence[Signal]) -> None:
         """Count more signals on a key that was decided on since the watermark last passed a boundary; see `decide.absorb`."""
-        watermark_ms = self.max_event_time_ms - self._lateness_ms
-        self.states[key] = state = absorb(self.rules, self.states[key], signals, watermark_ms)
+        self.states[key] = state = absorb(self.rules, self.states[key], signals, self.watermark_after(NEVER_MS))
         self.timers.set(key, state.due_ms)
 
     def move(self, event_time_ms: int, turned: Turned) -> None:
         """Move the watermark on, and decide on every key that falls due by it."""
+        watermark_ms = self.watermark_after(event_time_ms)
         self.max_event_time_ms = max(self.max_event_time_ms, event_time_ms)
-        watermark_ms = self.max_event_time_ms - self._lateness_ms
         while (key := self.timers.pop(watermark_ms)) is not None:
             before = self.states[key]
             self._accept(before, decide(self.rules, before, None, watermark_ms, self._observe), None, turned)

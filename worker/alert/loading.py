@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from worker.alert.late import LateSignals
 from worker.alert.partition import Effects, PartitionMemory
 from worker.alert.rebuild import Past, Reach, past, replay_start
 from worker.alert.rules import RuleSet
@@ -36,6 +37,8 @@ class AlertOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How far behind the newest signal of a partition one may still count."""
     cached_keys: int = 100_000
     """States held in memory per partition; the others are fetched when needed."""
+    max_future_ms: int = 300_000
+    """A signal of a time further ahead of its record's own is taken at the latter."""
     max_records: int = 2_000
     """Signals handled in one cycle."""
     poll_timeout_s: float = 0.2
@@ -145,14 +148,14 @@ class Loader:
         """Put what lies before the replay back on the stream, and say where the replay begins."""
         lateness_ms, now_ms = self._options.allowed_lateness_ms, int(self._options.wall_clock() * 1_000)
         # Once for the watermark, which lies that far back, and once for signals that may be that much out of order.
-        reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms)
+        reach = Reach(self._rules.span_ms + 2 * lateness_ms, now_ms, self._options.max_future_ms)
         start = replay_start(self._source, self._history, partition, known.position, reach)
         before = known.before(start)
         # An event was decided at a boundary that the watermark had passed, so no older signal may count now; but one that says
         # "stale" may have been caused by a clock. The newest event time of all may lie later, but nothing on record tells.
         passed_ms = (stored.event.at_ms for stored in before if stored.event.state != "stale")
         newest_ms = max((at_ms + lateness_ms for at_ms in passed_ms), default=NEVER_MS)
-        effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], 0)
+        effects = Effects(start, newest_ms, {}, {}, before[-self._options.restored_events :], LateSignals())
         try:
             self._store.commit(alert_commit(partition, None, effects))
         except FencedError as error:

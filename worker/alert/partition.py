@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from worker.alert.decide import Decision
 from worker.alert.flow import Flow
+from worker.alert.late import LateSignals
 from worker.alert.rebuild import Past, as_told
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState, decode_state, encode_state
@@ -25,7 +26,7 @@ class Placed(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a run of signals changed: encoded states, timers (None: removed), events; and how many were late for a rule.
+    """What a run of signals changed: encoded states, timers (None: removed), events; and which were late for a rule.
 
     The first `restored` events are on record already, and only put back on the stream.
     """
@@ -35,7 +36,7 @@ class Effects(NamedTuple):
     states: dict[str, bytes]
     due: dict[str, int | None]
     events: tuple[StoredEvent, ...]
-    late: int
+    late: LateSignals
     restored: int = 0
 
 
@@ -122,7 +123,7 @@ class PartitionMemory:
         past, decided = self.past, len(changes.events)
         if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
             self._correct(past, changes)
-        changes.begin(placed.offset)
+        changes.begin(placed.offset, self.max_event_time_ms)
         self.is_idle = isinstance(placed.signal, Tick)
         if placed.signal is not None:
             self._flow.take(placed.signal, changes.take)
@@ -153,17 +154,18 @@ class _Changes:
     def __init__(self) -> None:
         self.due: dict[str, int | None] = {}
         self.events: list[StoredEvent] = []
-        self.late = self.restored = 0
-        self._offset = 0
-        self._sequence = 0
+        self.late = LateSignals()
+        self.restored = 0
+        self._offset = self._sequence = self._newest_ms = 0
 
-    def begin(self, offset: int) -> None:
-        self._offset, self._sequence = offset, 0
+    def begin(self, offset: int, newest_ms: int) -> None:
+        self._offset, self._sequence, self._newest_ms = offset, 0, newest_ms
 
     def take(self, before: KeyState, decision: Decision, cause: Signal | Tick | None) -> None:
         if cause is None or decision.state != before:
             self.due[decision.state.alert_key] = decision.state.due_ms
-        self.late += sum(reason.reason == "late" for reason in decision.reasons)
+        if isinstance(cause, Signal):
+            self.late.note(cause, (rule for rule, reason in decision.reasons if reason == "late"), self._newest_ms)
         for event in decision.events:
             self.events.append(StoredEvent(self._offset, self._sequence, event))
             self._sequence += 1

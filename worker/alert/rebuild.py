@@ -19,9 +19,9 @@ from worker.alert.decide import key_state
 from worker.alert.lifecycle import Life
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState, RuleState
-from worker.codec import decode_signal
+from worker.codec import believed, decode_placed
 from worker.errors import DecodeError
-from worker.messages import AlertEvent, Record, TopicPartition
+from worker.messages import AlertEvent, Record, Signal, TopicPartition
 from worker.ports import History, Source, StoredEvent
 
 _LOOK = 50
@@ -84,10 +84,14 @@ def _life_of(told: AlertEvent) -> Life:
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """How far back a replay must begin: `span_ms` of event time before the newest signal, sought back from `now_ms`."""
+    """How far back a replay must begin: `span_ms` of event time before the newest signal, sought back from `now_ms`.
+
+    `max_future_ms`: see `codec.believed`.
+    """
 
     span_ms: int
     now_ms: int
+    max_future_ms: int
 
 
 def replay_start(source: Source, history: History, partition: TopicPartition, position: int, reach: Reach) -> int:
@@ -97,26 +101,27 @@ def replay_start(source: Source, history: History, partition: TopicPartition, po
     when old messages are replayed, event time runs at another pace than Kafka's. Where the topic does not go back that
     far, it is its beginning.
     """
-    newest_ms = _newest_ms(history.signals(partition, range(max(0, position - _LOOK), position)))
+    newest_ms = _newest_ms(history.signals(partition, range(max(0, position - _LOOK), position)), reach)
     earliest = source.offsets_at([partition], 0)[partition]
     start, back_ms = position, reach.span_ms
     while start > earliest and back_ms < reach.now_ms:
         found = source.offsets_at([partition], reach.now_ms - back_ms)[partition]
         if found < start:
             start = found
-            there_ms = _newest_ms(history.signals(partition, range(start, min(start + _LOOK, position))))
+            there_ms = _newest_ms(history.signals(partition, range(start, min(start + _LOOK, position))), reach)
             if newest_ms is not None and there_ms is not None and there_ms <= newest_ms - reach.span_ms:
                 return start
         back_ms *= 2
     return min(position, earliest)
 
 
-def _newest_ms(records: Iterable[Record]) -> int | None:
-    return max((at_ms for record in records if (at_ms := _event_time_ms(record)) is not None), default=None)
+def _newest_ms(records: Iterable[Record], reach: Reach) -> int | None:
+    return max((at_ms for record in records if (at_ms := _event_time_ms(record, reach)) is not None), default=None)
 
 
-def _event_time_ms(record: Record) -> int | None:
+def _event_time_ms(record: Record, reach: Reach) -> int | None:
     try:
-        return decode_signal(record.value).event_time_ms
+        placed = believed(decode_placed(record), record.timestamp_ms, reach.max_future_ms)
     except DecodeError:
         return None
+    return placed.event_time_ms if isinstance(placed, Signal) else None

@@ -13,12 +13,13 @@ import msgspec
 import structlog
 
 from worker.alert.idle import IdleWatch
+from worker.alert.late import LateWatch
 from worker.alert.loading import AlertOptions, AlertPorts, Loader, alert_commit, name_of
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.relay import Relay
 from worker.alert.rules import RuleSet
 from worker.backoff import back_off_s
-from worker.codec import decode_placed, tick_record
+from worker.codec import believed, decode_placed, tick_record
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
 from worker.messages import AlertEvent, Record, Signal, Tick, TopicPartition
 
@@ -33,6 +34,8 @@ class AlertCounts(msgspec.Struct):
     signals: int = 0
     undecodable: int = 0
     late: int = 0
+    late_s: float = 0.0
+    future: int = 0
     fired: int = 0
     stale: int = 0
     resolved: int = 0
@@ -68,6 +71,7 @@ class AlertRole:
         self._load_after_s = self._checked_at_s = float("-inf")
         self._backlog: list[Record] = []
         self._idle = IdleWatch(self._options.idle_after_s)
+        self._late = LateWatch()
         self._held = self._subscribed = False
         self._stop = threading.Event()
         self.counts = AlertCounts()
@@ -127,6 +131,7 @@ class AlertRole:
                 self._advance(partition, holders[partition], run)
         self._check_store(now_s)
         self._load_waiting(now_s)
+        self._tell_of_late(now_s)
         self._tick_if_idle({record.topic_partition for record in records}, now_s)
         self.counts.relayed += self._relay.pump(self._reached(), self._source.group_metadata(), now_s)
         return len(records)
@@ -192,6 +197,12 @@ class AlertRole:
         for partition in self._idle.due(wanting, now_s):
             self._relay.say(partition, tick_record(partition, Tick(int(self._options.wall_clock() * 1_000))))
             log.info("partition silent", partition=name_of(partition), for_s=self._options.idle_after_s)
+
+    def _tell_of_late(self, now_s: float) -> None:
+        if late := self._late.due(now_s):
+            allowed_s, behind_s = self._options.allowed_lateness_ms / 1_000, late.behind_ms / 1_000
+            told = {"behind_s": behind_s, "allowed_s": allowed_s, "rules": dict(sorted(late.rules.items()))}
+            log.warning("signals came too late to count", signals=late.signals, **told)
 
     def _take(self, timeout_s: float) -> list[Record]:
         backlog, self._backlog = self._backlog, []
@@ -271,7 +282,9 @@ class AlertRole:
 
     def _account(self, partition: TopicPartition, signals: int, effects: Effects) -> None:
         self.counts.signals += signals
-        self.counts.late += effects.late
+        self.counts.late += effects.late.signals
+        self.counts.late_s += effects.late.total_ms / 1_000
+        self._late.add(effects.late)
         if effects.events:
             self._relay.announce(partition)
         for stored in effects.events[effects.restored :]:
@@ -292,11 +305,14 @@ class AlertRole:
 
     def _decode(self, record: Record) -> Signal | Tick | None:
         try:
-            return decode_placed(record)
+            placed = decode_placed(record)
         except DecodeError as error:
             self.counts.undecodable += 1
             log.warning("signal undecodable", partition=name_of(record.topic_partition), offset=record.offset, error=str(error))
             return None
+        taken = believed(placed, record.timestamp_ms, self._options.max_future_ms)
+        self.counts.future += taken is not placed
+        return taken
 
     def _patiently(self, partition: TopicPartition, call: Callable[[], T]) -> T:
         """Call the store until it answers. Meanwhile poll on, paused, so that the group does not take us for dead.

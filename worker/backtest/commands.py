@@ -65,7 +65,7 @@ def backtest(
     held_to = _labels(labels, grace_ms) if labels else None
     if plot:
         timeline.require_matplotlib()
-    with inputs.opened(source, settings.kafka) as opened:
+    with inputs.opened(source, settings.kafka, round(settings.score.max_future_s * 1_000)) as opened:
         report = _report(opened, plan, held_to, (str(rules), str(compare)))
         _tell(report, limit, as_json=as_json)
         if report.ran.interrupted:

@@ -9,14 +9,15 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from worker.backtest.rows import Place, RowReader, checked
-from worker.codec import decode_placed
+from worker.backtest.rows import Place, RowReader
+from worker.codec import believed, decode_placed
 from worker.errors import DecodeError, SelectionError, SettingsError
 from worker.messages import Record, Signal, Tick
 from worker.settings import KafkaSettings
 
 _CHUNK_BYTES = 1 << 20
 _RECORDS = 2_000
+_MAX_FUTURE_MS = 300_000
 _FILE_ENDINGS = (".jsonl", ".json", ".ndjson", ".parquet", ".pq", ".txt", ".csv", ".gz")
 EXTRA = "pip install 'tidings[backtest]'"
 """What to do where a library of the extra is missing."""
@@ -130,12 +131,13 @@ class Snapshot(Protocol):
 
 
 class Topic:
-    """A topic of signals, partition after partition."""
+    """A topic of signals, partition after partition. Times further ahead of their records' than that are not believed."""
 
-    def __init__(self, name: str, snapshot: Snapshot) -> None:
+    def __init__(self, name: str, snapshot: Snapshot, max_future_ms: int = _MAX_FUTURE_MS) -> None:
         self.name = name
         self.total = snapshot.offsets
         self._snapshot = snapshot
+        self._max_future_ms = max_future_ms
 
     def batches(self) -> Iterator[Batch]:
         """Read some thousand records at a time."""
@@ -146,15 +148,14 @@ class Topic:
         placed, faults = list[Signal | Tick](), list[Fault]()
         for record in records:
             try:
-                found = decode_placed(record)
-                placed.append(checked(found) if isinstance(found, Signal) else found)
+                placed.append(believed(decode_placed(record), record.timestamp_ms, self._max_future_ms))
             except DecodeError as error:
                 faults.append(Fault(f"{self.name}-{record.partition} offset {record.offset}", str(error)))
         return Batch(records[0].partition, placed, faults, len(records))
 
 
 @contextmanager
-def opened(name: str, kafka: KafkaSettings) -> Iterator[Input]:
+def opened(name: str, kafka: KafkaSettings, max_future_ms: int = _MAX_FUTURE_MS) -> Iterator[Input]:
     """Open the file of that name, else the topic.
 
     Raises:
@@ -169,7 +170,7 @@ def opened(name: str, kafka: KafkaSettings) -> Iterator[Input]:
     from worker.adapters.kafka import TopicSnapshot  # noqa: PLC0415 - a file needs no client
 
     with ExitStack() as stack:
-        yield Topic(name, stack.enter_context(closing(TopicSnapshot(kafka, name, "backtest"))))
+        yield Topic(name, stack.enter_context(closing(TopicSnapshot(kafka, name, "backtest"))), max_future_ms)
 
 
 @contextmanager

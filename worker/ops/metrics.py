@@ -39,6 +39,10 @@ ALERT_COUNTS = (
     _Count("signals", "tidings_alert_signals", "Signals whose effects are stored."),
     _Count("undecodable", "tidings_alert_signals_undecodable", "Signals that could not be read, and were passed over."),
     _Count("late", "tidings_alert_signals_late", "Signals that came after the last window boundary, too late to count."),
+    _Count(
+        "future", "tidings_alert_signals_future", "Signals dated too far ahead of their records; the record's time is taken."
+    ),
+    _Count("late_s", "tidings_alert_signals_late_seconds", "How far they lay behind the newest signal, added up."),
     _Count("fired", "tidings_alerts_fired", "Alerts that began to fire."),
     _Count("stale", "tidings_alerts_stale", "Alerts that lost their data while they fired."),
     _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),

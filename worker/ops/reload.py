@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.alert.rules import RulesError, RuleSet, parse_rules
+from worker.alert.rules import RuleSet, parse_rules
 from worker.errors import SettingsError
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,7 @@ class RulesFile:
         name: what errors call the file.
         wall_clock: seconds since the epoch, for the metric.
         monotonic: seconds, for the distance between two looks.
+        check: raises SettingsError where rules do not go with the other settings.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class RulesFile:
         name: str,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        check: Callable[[RuleSet], None] = lambda _: None,
     ) -> None:
         self._read = read
         self._name = name
         self._wall_clock = wall_clock
         self._monotonic = monotonic
+        self._check = check
         self._rules: RuleSet | None = None
         self._in_force = self._seen = ""
         self._next_s = float("-inf")
@@ -48,7 +51,7 @@ class RulesFile:
     def load(self) -> RuleSet:
         """Return the rules to begin with; raises SettingsError."""
         text = self._read()
-        rules = parse_rules(text, self._name)
+        rules = self._parse(text)
         self._take(rules, _digest(text))
         return rules
 
@@ -80,12 +83,17 @@ class RulesFile:
             self._seen, self.successful = digest, True
             return None
         try:
-            rules = parse_rules(text, self._name)
-        except RulesError as error:
+            rules = self._parse(text)
+        except SettingsError as error:
             self._refuse(error, digest)
             return None
         log.info("rules reloaded", file=self._name, **_differences(self._rules, rules))
         self._take(rules, digest)
+        return rules
+
+    def _parse(self, text: str) -> RuleSet:
+        rules = parse_rules(text, self._name)
+        self._check(rules)
         return rules
 
     def _take(self, rules: RuleSet, digest: str) -> None:

@@ -48,6 +48,15 @@ def test_a_file_that_is_no_text_is_named(load: Callable[[Settings], object], pat
         load(load_settings())
 
 
+def test_rules_that_look_back_further_than_state_is_kept_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, in one sentence; with the setting that it names they are taken."""
+    Path("rules.yaml").write_text("rules: [{name: mood, detector: {type: shift, half_life: 3d}}]")
+    with pytest.raises(SettingsError, match=r"mood looks back 30d5s .*STATE_TTL_S to 2592005 or more"):
+        load_rules(load_settings())
+    monkeypatch.setenv("TIDINGS_REDIS__STATE_TTL_S", "2592005")
+    assert [rule.name for rule in load_rules(load_settings()).rules] == ["mood"]
+
+
 def test_the_tokenizer_must_be_that_of_the_contract() -> None:
     """Another file with the same name gives other ids, and wrong scores in silence."""
     Path("triton_repo/sentiment").mkdir(parents=True)

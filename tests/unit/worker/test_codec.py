@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -23,9 +24,9 @@ from tests.unit.worker.builders import (
 from worker.codec import (
     MAX_BODY_BYTES,
     MAX_DEPTH,
-    MAX_EVENT_TIME_MS,
     MAX_TEXT_CHARS,
     Clock,
+    believed,
     dead_letter,
     decode_alert_event,
     decode_message,
@@ -38,7 +39,18 @@ from worker.codec import (
     tick_record,
 )
 from worker.errors import DecodeError
-from worker.messages import LABELS, Matches, Message, Origin, Prediction, Probabilities, Record, Tick, TopicPartition
+from worker.messages import (
+    LABELS,
+    MAX_EVENT_TIME_MS,
+    Matches,
+    Message,
+    Origin,
+    Prediction,
+    Probabilities,
+    Record,
+    Tick,
+    TopicPartition,
+)
 from worker.score.outputs import Scored, prediction_record
 
 REASONS = {
@@ -423,6 +435,61 @@ def test_an_alert_event_of_no_time_is_refused(at_ms: int) -> None:
     with pytest.raises(DecodeError, match="at_ms") as refused:
         decode_alert_event(foreign)
     assert refused.value.reason == "invalid_alert_event"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("score", b"1e308"),
+        ("score", b"-1.0000001"),
+        ("negative", b"1.5"),
+        ("negative", b"-0.1"),
+        ("negative", b"1e308"),
+        ("event_time_ms", b"-1"),
+        ("event_time_ms", b"%d" % (MAX_EVENT_TIME_MS + 1)),
+        ("event_time_ms", b"1e30"),
+        ("offset", b"%d" % 2**64),
+        ("offset", b"-1"),
+        ("partition", b"%d" % 2**64),
+    ],
+)
+def test_a_signal_out_of_range_is_refused(field: str, value: bytes) -> None:
+    """Nothing could be reckoned with it, or kept of it: the alert role would end, and its successor after it."""
+    foreign = re.sub(b'"%s":[^,}]+' % field.encode(), b'"%s":%s' % (field.encode(), value), encode_signal(signal()))
+    with pytest.raises(DecodeError, match=field) as refused:
+        decode_signal(foreign)
+    assert refused.value.reason == "invalid_signal"
+
+
+def test_a_tick_out_of_range_is_refused() -> None:
+    """What it makes stale is told at its time, which a calendar must have."""
+    out = tick_record(TopicPartition("sentiment.signals", 3), Tick(MAX_EVENT_TIME_MS + 1))
+    with pytest.raises(DecodeError, match="at_ms") as refused:
+        decode_placed(Record(out.topic, 3, 7, None, out.value, 0, out.headers))
+    assert refused.value.reason == "invalid_tick"
+
+
+@pytest.mark.parametrize(
+    ("event_time_ms", "record_ms", "taken_ms"),
+    [
+        (1_000, 1_000, 1_000),
+        (301_000, 1_000, 301_000),
+        (301_001, 1_000, 1_000),
+        (5, 10**12, 5),
+        (10**12, 0, 10**12),
+        (10**12, -1, 10**12),
+        (10**12, 1, 1),
+    ],
+)
+def test_a_time_far_ahead_of_its_record_is_not_believed(event_time_ms: int, record_ms: int, taken_ms: int) -> None:
+    """Up to the allowance it is; where the record has no time there is nothing to hold it to; the past is never doubted."""
+    given_signal = signal(event_time_ms=event_time_ms)
+    assert believed(given_signal, record_ms, 300_000) == signal(event_time_ms=taken_ms)
+
+
+def test_a_tick_is_believed() -> None:
+    """It moves no watermark."""
+    assert believed(Tick(10**12), 1, 0) == Tick(10**12)
 
 
 def test_a_tombstone_is_no_signal() -> None:

@@ -1,6 +1,9 @@
+from collections import Counter
+
 import pytest
 
 from tests.unit.worker.alert.builders import RULE, event, rules, signal
+from worker.alert.late import LateSignals
 from worker.alert.lifecycle import Life
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
@@ -34,7 +37,7 @@ def test_effects_of_a_run() -> None:
     assert (effects.next_offset, effects.max_event_time_ms) == (11, 4_000)
     assert effects.due == {"entity:acme": 10_000}
     assert decode_state(effects.states["entity:acme"]).due_ms == 10_000
-    assert (effects.events, effects.late) == ((), 0)
+    assert (effects.events, effects.late) == ((), LateSignals())
 
 
 def test_the_watermark_wakes_other_keys() -> None:
@@ -62,8 +65,9 @@ def test_lateness_holds_the_watermark_back() -> None:
 
 
 def test_late_signals_are_told() -> None:
-    """They change no window, and the run says how many there were."""
-    assert run(memory(), signal(50), signal(1), signal(2)).late == 2
+    """They change no window, and the run says how many there were, for which rules, and how far behind."""
+    late = run(memory(), signal(50), signal(1), signal(2), signal(50)).late
+    assert late == LateSignals(2, Counter({"bad-press": 2}), 49_000, 97_000)
 
 
 def test_undecodable_signals_only_move_the_offset() -> None:

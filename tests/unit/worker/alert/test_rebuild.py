@@ -17,13 +17,13 @@ NOW_MS = 1_700_000_000_000
 VERSION = rules().by_name["bad-press"].version
 
 
-def start_of(times_ms: list[tuple[int, int]], position: int, span_ms: int) -> int:
+def start_of(times_ms: list[tuple[int, int]], position: int, span_ms: int, max_future_ms: int = 300_000) -> int:
     """Where a replay begins in a partition with records of these Kafka and event times."""
     broker = InMemoryBroker({TOPIC: 1})
     for kafka_ms, event_ms in times_ms:
         broker.produce(OutRecord(TOPIC, None, encode_signal(signal(event_ms / 1_000)), (), kafka_ms))
     source, history = InMemorySource(broker, "alert"), InMemoryHistory(broker)
-    return replay_start(source, history, P0, position, Reach(span_ms, NOW_MS))
+    return replay_start(source, history, P0, position, Reach(span_ms, NOW_MS, max_future_ms))
 
 
 @given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=30), st.data(), st.integers(1, 1_000_000))
@@ -52,6 +52,14 @@ def test_replay_of_a_live_topic_is_short() -> None:
     times_ms = [NOW_MS - age_s * 1_000 for age_s in range(10_000, 0, -1)]
     start = start_of([(at_ms, at_ms) for at_ms in times_ms], 10_000, 600_000)
     assert 10_000 - 2_400 <= start <= 10_000 - 600
+
+
+def test_replay_believes_no_time_from_the_future() -> None:
+    """Event time ran slower than Kafka's, and one signal says that it is of years ahead: the span is covered all the same."""
+    times_ms = [(NOW_MS - age_s * 20_000, NOW_MS - age_s * 1_000) for age_s in range(400, 0, -1)]
+    times_ms[397] = (times_ms[397][0], NOW_MS + 10**11)
+    start = start_of(times_ms, 400, 100_000, max_future_ms=10**9)
+    assert all(event_ms < NOW_MS - 101_000 for _, event_ms in times_ms[:start])
 
 
 def test_position_at_the_beginning_needs_no_replay() -> None:

@@ -2,6 +2,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.worker.ops.builders import Clock
+from worker.alert.rules import RuleSet
 from worker.errors import SettingsError
 from worker.ops.reload import EVERY_S, RulesFile
 
@@ -138,3 +139,26 @@ def test_a_wrong_file_ends_the_start() -> None:
     for text in (BROKEN, None):
         with pytest.raises(SettingsError, match=r"rules\.yaml"):
             RulesFile(Disk(text).read, "rules.yaml").load()
+
+
+def refuse_long_rules(rules: RuleSet) -> None:
+    """Stand in for the settings that rules must go with."""
+    if rules.span_ms > 300_000:
+        raise SettingsError("redis.state_ttl_s: state is forgotten after 5m")
+
+
+def test_rules_that_do_not_go_with_the_settings_are_refused() -> None:
+    """At the start, and at a reload, where the rules before go on."""
+    disk, clock = Disk(ONE.replace("share", "volume")), Clock()
+    with pytest.raises(SettingsError, match="state_ttl_s"):
+        RulesFile(disk.read, "rules.yaml", clock, clock, refuse_long_rules).load()
+    disk.text = ONE
+    file = RulesFile(disk.read, "rules.yaml", clock, clock, refuse_long_rules)
+    file.load()
+    disk.text = TWO.replace("share", "shift")
+    with capture_logs() as lines:
+        assert file.changed() is None
+    assert ([line["faults"] for line in lines], file.successful) == (
+        [["redis.state_ttl_s: state is forgotten after 5m"]],
+        False,
+    )

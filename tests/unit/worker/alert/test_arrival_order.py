@@ -1,0 +1,95 @@
+"""The order of arrival, for every detector: what becomes of a partition with several keys."""
+
+import random
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.worker.alert.builders import rules, signal
+from worker.alert.flow import Flow
+from worker.alert.state import KeyState, encode_state
+from worker.messages import AlertEvent, Label, Signal
+
+
+class Case(NamedTuple):
+    """A detector with buckets of ten units of time; baselines of counts take hours to settle."""
+
+    detector: str
+    unit_s: int = 1
+
+
+CASES = {
+    "share": Case("{type: share, window: 50s, bucket: 10s, threshold: 0.4, min_messages: 3, confidence: 0.8}"),
+    "surge": Case("{type: surge, window: 1h, bucket: 10m, once_in: 1h, min_ratio: 1.1}", 60),
+    "shift": Case("{type: shift, window: 50s, bucket: 10s, threshold: 0.5, drift: 0.0, half_life: 5m, warm_up: 3}"),
+    "single": Case("{type: single, window: 50s, bucket: 10s, threshold: 0.85}"),
+    "volume": Case("{type: volume, window: 1h, bucket: 10m, once_in: 1h, min_ratio: 1.1}", 60),
+}
+LATENESS = 15
+KEYS = ("entity:a", "entity:b", "topic:c")
+END = 30_000
+
+labels: st.SearchStrategy[Label] = st.sampled_from(("negative", "negative", "positive", "neutral"))
+items = st.tuples(st.integers(0, 1_200), labels, st.sampled_from([None, None, "x"]), st.sampled_from(KEYS))
+streams = st.integers(0, 120).flatmap(lambda size: st.lists(items, min_size=size, max_size=size))
+
+
+def rule(case: Case, no_data: str, duplicates: str) -> str:
+    """The case's one rule."""
+    waits = f"for: {10 * case.unit_s}s, keep_firing_for: {10 * case.unit_s}s"
+    return f"rules: [{{name: one, detector: {case.detector}, {waits}, no_data: {no_data}, count_duplicates: {duplicates}}}]"
+
+
+def outcome(text: str, lateness_ms: int, arrival: list[Signal]) -> tuple[list[AlertEvent], dict[str, bytes]]:
+    """The events in order of time, key and rule, and the states, of a partition's signals in this order."""
+    flow, events = Flow(rules(text), lateness_ms), list[AlertEvent]()
+    for item in arrival:
+        flow.states.setdefault(item.alert_key, KeyState(item.alert_key))
+        flow.take(item, lambda _, decision, __: events.extend(decision.events))
+    ordered = sorted(events, key=lambda event: (event.at_ms, event.alert_key, event.rule, event.id))
+    return ordered, {key: encode_state(state) for key, state in flow.states.items()}
+
+
+@pytest.mark.parametrize("kind", CASES)
+@settings(max_examples=25, deadline=None)
+@given(
+    streams,
+    st.randoms(use_true_random=False),
+    st.sampled_from(["keep", "resolve", "fire", "stale"]),
+    st.sampled_from(["true", "false"]),
+)
+def test_order_within_the_lateness_makes_no_difference(
+    kind: str, found: list[tuple[int, Label, str | None, str]], chance: random.Random, no_data: str, duplicates: str
+) -> None:
+    """The same signals, duplicates among them, in any order within the allowed lateness: the same events and states."""
+    case = CASES[kind]
+    lateness_ms = LATENESS * case.unit_s * 1_000
+    signals = [
+        signal(at * case.unit_s, label, message_id=str(number), duplicate_of=copy, alert_key=key)
+        for number, (at, label, copy, key) in enumerate(sorted(found, key=lambda item: item[0]))
+    ]
+    arrival = sorted(signals, key=lambda item: item.event_time_ms + chance.randint(0, lateness_ms))
+    closing = [signal(END * case.unit_s, "neutral", alert_key=key) for key in KEYS]
+    text = rule(case, no_data, duplicates)
+    assert outcome(text, lateness_ms, arrival + closing) == outcome(text, lateness_ms, signals + closing)
+
+
+@pytest.mark.parametrize("kind", ["surge", "volume"])
+def test_how_long_a_key_was_awaited_makes_no_difference(kind: str) -> None:
+    """Its past begins with its first message: how far the watermark lay behind when that came is chance."""
+    signals = [signal(6_000, alert_key="entity:a"), signal(6_800, alert_key="entity:b")]
+    closing = [signal(END * 60, "neutral", alert_key=key) for key in ("entity:a", "entity:b")]
+    text = rule(CASES[kind], "keep", "true")
+    assert outcome(text, 900_000, signals + closing) == outcome(text, 900_000, signals[::-1] + closing)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_the_streams_make_alerts(kind: str) -> None:
+    """Under these rules something fires, so that there is something that an order could change."""
+    case = CASES[kind]
+    quiet = [signal(at * case.unit_s, "positive") for at in range(0, 900, 9)]
+    loud = [signal((900 + at / 10) * case.unit_s) for at in range(900)]
+    events, _ = outcome(rule(case, "keep", "true"), 0, [*quiet, *loud])
+    assert "firing" in {event.state for event in events}
