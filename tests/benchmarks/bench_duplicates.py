@@ -3,7 +3,7 @@
 Real texts, and copies of them as syndication makes them: under an agency's name, cut, in capitals, with a link, without
 punctuation, retweeted, quoted. A copy is found if it names its own original. All else that is called a near-duplicate counts
 against precision, also where two originals really are nearly the same, as wire stories and slogans are: those are printed with
-`--show`, for a person to judge. `TIDINGS_DATA_DIR` is the folder of the measuring data; without it, the snippets alone are used.
+`--show`, for a person to judge. `TIDINGS_DATA_DIR` is the folder of the measuring data; without it the snippets alone are used.
 """
 
 import csv

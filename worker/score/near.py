@@ -28,7 +28,8 @@ _MOST_COMPARED = 32
 """Of the texts worth comparing the newest so many are: a flood of texts made from one template must not stop the worker."""
 _UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in NO_SPACES)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_DROPPED = re.compile(r"https?://\S+|www\.\S+|['\u2019`]")
+_DROPPED = re.compile(r"https?://\S+|www\.\S+|(?<=\w)[^\w\s](?=\w)")
+"""Links, and what joins a word: U.S. and US, don't and dont, 13.20 and 1320 are the same, as where punctuation was lost."""
 _RETWEETED = re.compile(r"^\W*(?:rt\s+)(?:@\w+\W+)+")
 _NUMBER = re.compile(r"(?<![@\w])\w*?\d\w*")
 
@@ -90,7 +91,7 @@ class NearIndex:
     def look_up(self, message: Message, names: frozenset[str]) -> Story:
         """Return the story that the message nearly repeats, else the new one that it begins, and remember that.
 
-        Case, punctuation, links, apostrophes and who retweeted are passed over. No repeat is what is short; what names a
+        Case, punctuation, links and who retweeted are passed over. No repeat is what is short; what names a
         watched name that the first does not, for it is news on that name; and where each has a number that the other lacks:
         such texts come from one template, two prices, say.
         """
