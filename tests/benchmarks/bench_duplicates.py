@@ -49,6 +49,7 @@ def main() -> None:
     console.print(_false(sources))
     texts = [text for several in sources.values() for text in several]
     console.print("µs/text: {:.1f} exact ones only, {:.1f} with near ones; {:.0f} bytes a story".format(*_cost(texts)))
+    console.print(f"µs/text where all are made from one template: {_flood():.1f}")
     if "--show" in sys.argv:
         for name, several in sources.items():
             for first, second in _called_near(several, 8):
@@ -120,6 +121,12 @@ def _cost(texts: list[str]) -> tuple[float, float, float]:
     both_s = _seconds(lambda: [both.look_up(one) for one in taken])
     grown = psutil.Process().memory_info().rss - before
     return alone_s / len(taken) * 1e6, both_s / len(taken) * 1e6, grown / len(taken)
+
+
+def _flood() -> float:
+    text = "The share of Acme fell on Monday and stands at {} dollars, after it had risen for a week and more"
+    taken, index = [message(text.format(number), offset=number) for number in range(REMEMBERED)], _index(8)
+    return _seconds(lambda: [index.look_up(one) for one in taken]) / len(taken) * 1e6
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -10,7 +10,6 @@ import unicodedata
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
-from heapq import nlargest
 from itertools import pairwise
 from zlib import crc32
 
@@ -24,8 +23,9 @@ _PERMUTATIONS, _BANDS = 64, 16
 """Two texts with 0.7 of their pairs in common are compared with a probability of 0.99, with 0.3 in common with 0.12."""
 _MOST_CHARS = 4_096
 """What lies behind is not looked at: it bounds time and memory, and the beginning of a story tells it from others."""
-_MOST_COMPARED = 32
-"""Of the texts worth comparing the newest so many are: a flood of texts made from one template must not stop the worker."""
+_MOST_ALIKE = 16
+"""Of stories that are worth comparing with one text the newest so many are kept: a flood of texts that are made from one
+template, prices say, must not slow the worker down nor drive everybody else's stories out."""
 _UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in NO_SPACES)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _DROPPED = re.compile(r"https?://\S+|www\.\S+|(?<=\w)[^\w\s](?=\w)")
@@ -100,9 +100,10 @@ class NearIndex:
             return Story.beginning_with(message, names)
         sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
         sketch.update([pair.to_bytes(4, "big") for pair in print_.pairs])
-        for key in sorted(nlargest(_MOST_COMPARED, self._lsh.query(sketch))):
+        pairs, numbers = set(print_.pairs), set(print_.numbers)
+        for key in self._worth_comparing(sketch):
             entry = self._entries[key]
-            if self._may_be_told_again(entry.story, message, names) and self._alike(print_, entry.print):
+            if self._may_be_told_again(entry.story, message, names) and self._alike(pairs, numbers, entry.print):
                 self._entries.move_to_end(key)
                 return entry.story
         return self._remember(_Entry(Story.beginning_with(message, names), print_), sketch)
@@ -111,12 +112,18 @@ class NearIndex:
         near_in_time = abs(message.event_time_ms - story.event_time_ms) <= self._window_ms
         return near_in_time and not story.withdrawn and names <= story.names
 
-    def _alike(self, one: _Print, other: _Print) -> bool:
-        ours, theirs = set(one.numbers), set(other.numbers)
-        if ours - theirs and theirs - ours:
+    def _alike(self, pairs: set[int], numbers: set[int], other: _Print) -> bool:
+        if not numbers.issubset(other.numbers) and not numbers.issuperset(other.numbers):
             return False
-        common = len(set(one.pairs).intersection(other.pairs))
-        return common >= self._limits.similarity * (len(one.pairs) + len(other.pairs) - common)
+        common = len(pairs.intersection(other.pairs))
+        return common >= self._limits.similarity * (len(pairs) + len(other.pairs) - common)
+
+    def _worth_comparing(self, sketch: RMinHash) -> list[int]:
+        keys = sorted(self._lsh.query(sketch))
+        for key in keys[:-_MOST_ALIKE]:
+            del self._entries[key]
+            self._lsh.remove(key)
+        return keys[-_MOST_ALIKE:]
 
     def _remember(self, entry: _Entry, sketch: RMinHash) -> Story:
         self._entries[self._next] = entry

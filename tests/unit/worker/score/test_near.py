@@ -193,13 +193,15 @@ def test_any_text_is_taken(one: str, other: str) -> None:
 
 
 def test_a_flood_from_one_template_costs_a_bounded_number_of_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten thousand price lines are all worth comparing with the next one; 32 of them are."""
+    """A thousand price lines are all worth comparing with the next one; sixteen of them are, and no more are kept."""
     compared: list[object] = []
 
-    def differs(_index: NearIndex, _one: object, other: object) -> bool:
+    def differs(_index: NearIndex, _pairs: object, _numbers: object, other: object) -> bool:
         compared.append(other)
         return False
 
     monkeypatch.setattr(NearIndex, "_alike", differs)
-    told(*(f"{STORY} at {number} dollars" for number in range(100)))
-    assert len(compared) == sum(min(number, 32) for number in range(100))
+    near = NearIndex(NearLimits(1_000), HALF_A_DAY_MS)
+    told(*(f"{STORY} at {number} dollars" for number in range(100)), by=DuplicateIndex(1_000, near=near))
+    assert len(compared) <= sum(min(number, 16) for number in range(100))
+    assert len(near) <= 20
