@@ -38,6 +38,7 @@ from worker.score.calibration import Calibration
 from worker.score.contract import Contract, mismatches, onnx_mismatches, parse_contract, tokenizer_mismatches
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
+from worker.score.near import NearIndex, NearLimits
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
@@ -183,7 +184,7 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
     check_model_file(settings, contract)
     stages = ScoreStages(
         matcher=Matcher(load_watchlist(settings)),
-        duplicates=DuplicateIndex(settings.score.duplicate_cache),
+        duplicates=_duplicates(settings),
         tokenizer=load_tokenizer(settings, contract),
         calibration=Calibration.from_contract(contract),
         model=contract.model.ref,
@@ -219,6 +220,12 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
     relay = Relay(sink, store, RelayOptions(topic=kafka.topics.alerts))
     ports = AlertPorts(source, store, ObservedHistory(KafkaHistory(kafka), start.watch))
     return AlertRole(ports, relay, rules, options, file.changed)
+
+
+def _duplicates(settings: Settings) -> DuplicateIndex:
+    score, window_ms = settings.score, int(settings.score.duplicate_window_s * 1000)
+    limits = NearLimits(score.near_duplicate_cache, score.near_duplicate_similarity, score.near_duplicate_min_words)
+    return DuplicateIndex(score.duplicate_cache, window_ms, NearIndex(limits, window_ms) if limits.capacity else None)
 
 
 def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:

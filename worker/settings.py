@@ -152,6 +152,14 @@ class ScoreSettings(Section):
     """`published_at` further ahead of the clock than this is not believed, nor is a signal's time ahead of its record's own."""
     duplicate_cache: Count = 50_000
     """Texts remembered to recognise exact duplicates."""
+    duplicate_window_s: Seconds = 12 * 60 * 60
+    """A repeat is a duplicate if its event time is no further than this from the first's, before or after."""
+    near_duplicate_cache: Annotated[int, Field(ge=0)] = 20_000
+    """Stories remembered to recognise near-duplicates, about 2 kB each; 0 looks for exact ones only."""
+    near_duplicate_similarity: Annotated[float, Field(ge=0.5, le=1)] = 0.6
+    """A near-duplicate has this share of its pairs of neighbouring words in common with the first."""
+    near_duplicate_min_words: Count = 8
+    """A text of fewer words has exact duplicates only: greetings and the like are nobody's story."""
     redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})
     """Personal data that is taken out of the excerpts in signals and alerts; an empty list takes out nothing."""
     phone_regions: frozenset[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = frozenset({"US", "GB"})

@@ -19,7 +19,7 @@ _MARKS = {"Mn", "Mc"}
 _VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 """They choose how an emoji looks, and are no part of the word that follows it."""
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
-_NO_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF))
+NO_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF))
 """Scripts that write words without spaces, or attach particles to them: Thai, Lao, Myanmar, Khmer, CJK, kana, Hangul."""
 
 
@@ -161,7 +161,7 @@ def _joined(text: str, at: int) -> bool:
 def _in_word(char: str) -> bool:
     if char.isascii():
         return char.isalnum() or char == "_"
-    spaced = not any(low <= ord(char) <= high for low, high in _NO_SPACES)
+    spaced = not any(low <= ord(char) <= high for low, high in NO_SPACES)
     return spaced and (char.isalnum() or (unicodedata.category(char) in _MARKS and char not in _VARIATION_SELECTORS))
 
 

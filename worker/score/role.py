@@ -250,7 +250,7 @@ class ScoreRole:
             self._refuse(record, error)
             return None
         matches = self._stages.matcher.match(message.content, message.entities)
-        return _Item(record, message, matches, self._stages.duplicates.look_up(message))
+        return _Item(record, message, matches, self._stages.duplicates.look_up(message, matches))
 
     def _refuse(self, record: Record, error: DecodeError) -> None:
         self.counts.dead_letters += 1
@@ -280,7 +280,7 @@ class ScoreRole:
         """Send a message to dead letters that the model cannot take; no repeat of its text may point to it."""
         record, fault = refusal.text.item.record, refusal.fault
         log.warning("the model cannot take a message", topic=record.topic, partition=record.partition, offset=record.offset)
-        self._stages.duplicates.forget(refusal.text.item.message)
+        self._stages.duplicates.forget(refusal.text.item.message, refusal.text.item.known)
         reason = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
         self._refuse(record, DecodeError(reason, fault.detail))
 

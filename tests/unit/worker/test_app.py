@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
+from tests.unit.worker.builders import message
 from worker import app
 from worker.alert.role import AlertCounts
 from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
@@ -203,3 +204,15 @@ def test_batches_are_no_larger_than_the_model_takes() -> None:
     assert options.limits.max_texts == 8
     assert options.limits.buckets == small.buckets
     assert options.drain_timeout_s == Settings().ops.shutdown_timeout_s
+
+
+@pytest.mark.parametrize(
+    ("score", "repeats"), [({}, True), ({"near_duplicate_cache": 0}, False), ({"duplicate_window_s": 1}, False)]
+)
+def test_near_duplicates_are_as_the_settings_have_them(score: dict[str, int], repeats: bool) -> None:
+    """They can be switched off, and the window is theirs too."""
+    index = app._duplicates(Settings(score=ScoreSettings.model_validate(score)))
+    text = "Acme said that it would close its oldest plant in Ohio by spring"
+    first, second = message(text, event_time_ms=0), message(f"RT @x: {text}", offset=1, event_time_ms=2_000)
+    index.look_up(first)
+    assert (index.look_up(second).duplicate_of(second) == "m0") == repeats

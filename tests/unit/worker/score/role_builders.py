@@ -13,8 +13,9 @@ from worker.messages import Headers, OutRecord, Prediction, TopicPartition
 from worker.ports import Sink
 from worker.score.batching import BatchLimits
 from worker.score.calibration import Calibration
-from worker.score.dedupe import DuplicateIndex
+from worker.score.dedupe import HALF_A_DAY_MS, DuplicateIndex
 from worker.score.matching import Matcher, WatchedEntity, Watchlist
+from worker.score.near import NearIndex, NearLimits
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
 from worker.testing.model import FailureOf, FakeModel, LogitsOf, hashed_logits
@@ -62,7 +63,7 @@ class Worker:
         self.sink = sink or Script(broker)
         stages = ScoreStages(
             Matcher(WATCHLIST),
-            DuplicateIndex(1_000),
+            DuplicateIndex(1_000, near=NearIndex(NearLimits(1_000), HALF_A_DAY_MS)),
             Words(),  # type: ignore[arg-type]
             Calibration(1.0),
             MODEL,

@@ -34,8 +34,7 @@ def test_a_text_without_a_prediction_is_forgotten() -> None:
     """A repeat of it is a first again: nothing may point to an id that has no prediction."""
     index = DuplicateIndex(10)
     first, second = message("bad", offset=0), message("bad", offset=1)
-    index.look_up(first)
-    index.forget(first)
+    index.forget(first, index.look_up(first))
     assert index.look_up(second).duplicate_of(second) is None
 
 
@@ -44,6 +43,17 @@ def test_the_same_id_at_another_place_is_a_duplicate() -> None:
     index = DuplicateIndex(10)
     once, twice = message("same", offset=0, id="a"), message("same", offset=1, id="a")
     assert [index.look_up(m).duplicate_of(m) for m in (once, twice)] == [None, "a"]
+
+
+def test_a_day_later_the_text_is_a_first_again_and_its_sentiment_known() -> None:
+    """Window and memory are two things: a greeting is not the story of the day before, and the model need not see it again."""
+    index = DuplicateIndex(10, window_ms=1_000)
+    index.look_up(message("good morning", event_time_ms=0)).sentiment = GOOD
+    second, third = (message("good morning", offset=n, event_time_ms=1_000 + n) for n in (1, 2))
+    assert [(index.look_up(m).duplicate_of(m), index.look_up(m).sentiment) for m in (second, third)] == [
+        (None, GOOD),
+        ("m1", GOOD),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +84,9 @@ def test_the_least_recently_seen_is_forgotten_first() -> None:
     index = DuplicateIndex(2)
     for offset, text in enumerate(["a", "b", "a", "c"]):
         index.look_up(message(text, offset=offset))
-    names = {text: index.look_up(message(text, offset=9)).first_id for text in ("a", "c")}
+    names = {text: index.look_up(message(text, offset=9)).story.first_id for text in ("a", "c")}
     assert names == {"a": "m0", "c": "m3"}
-    assert index.look_up(message("b", offset=9)).first_id == "m9"
+    assert index.look_up(message("b", offset=9)).story.first_id == "m9"
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=30), st.integers(1, 5))

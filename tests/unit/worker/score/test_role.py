@@ -343,6 +343,19 @@ def test_a_repeat_takes_the_known_score() -> None:
     assert {decode_signal(r.value).duplicate_of for r in broker.records(SIGNALS)} == {None, "first"}
 
 
+def test_a_near_duplicate_names_the_first_and_has_a_sentiment_of_its_own() -> None:
+    """The model sees it, for it may say the opposite; its signal says whose repeat it is, as its prediction does."""
+    story = "Acme said that it would close its oldest plant in Ohio by spring"
+    broker = only(body(story, id="first"), body(story.replace("would", "would not"), id="second"))
+    (worker,) = started(broker, FakeModel())
+    worker.work_off(broker)
+    first, second = predictions(broker)
+    assert (first.duplicate_of, second.duplicate_of) == (None, "first")
+    assert first.probabilities != second.probabilities
+    assert sum(shape[0] for shape in worker.model.shapes) >= 2
+    assert [decode_signal(r.value).duplicate_of for r in broker.records(SIGNALS)] == [None, "first"]
+
+
 def test_an_abort_makes_no_duplicates() -> None:
     """Records that are read again are not repeats of themselves."""
     values = [body(text, id=f"id-{number}") for number, text in enumerate(["a", "b", "a", "c", "b"])]
