@@ -80,21 +80,21 @@ def read_tweets() -> list[Tweet]:
     """Read the tweets of the seven whole days, in order of time."""
     with PATH.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    tweets = [
-        Tweet(row["airline"], stamp_ms(row["tweet_created"]), row["airline_sentiment"] == "negative", row["text"])
-        for row in rows
-    ]
+    tweets = [_tweet(row) for row in rows]
     return sorted((one for one in tweets if 0 <= one.at_ms - start_ms() < _DAYS * DAY_MS), key=lambda one: one.at_ms)
+
+
+def _tweet(row: Mapping[str, str]) -> Tweet:
+    return Tweet(row["airline"], stamp_ms(row["tweet_created"]), row["airline_sentiment"] == "negative", row["text"])
 
 
 def weeks(tweets: Sequence[Tweet]) -> list[Week]:
     """Count them."""
-    return [
-        Week(
-            name, *(_counted(one for one in tweets if one.airline == name and (all_ or one.negative)) for all_ in (True, False))
-        )
-        for name in sorted({tweet.airline for tweet in tweets})
-    ]
+    return [_week(name, [one for one in tweets if one.airline == name]) for name in sorted({one.airline for one in tweets})]
+
+
+def _week(airline: str, tweets: Sequence[Tweet]) -> Week:
+    return Week(airline, _counted(tweets), _counted(one for one in tweets if one.negative))
 
 
 def _counted(tweets: Iterable[Tweet]) -> Counts:
@@ -188,9 +188,8 @@ def _own(outcome: Outcome, rule: str, happened: Iterable[tuple[str, Incident]]) 
 
 def table(found: Found) -> Table:
     """Return the figures, one rule a row."""
-    made = Table(
-        "rule", "asked for", "found", "alerts", "in an incident", "delay", "alerts/day", title="airline tweets, one week"
-    )
+    heads = ("rule", "asked for", "found", "alerts", "in an incident", "delay", "alerts/day")
+    made = Table(*heads, title="airline tweets, one week")
     for name, own in found.own.items():
         made.add_row(
             name,

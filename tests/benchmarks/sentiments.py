@@ -39,7 +39,10 @@ def read(texts: Iterable[str], console: Console) -> dict[str, Read]:
     wanted = {_digest(text): text for text in texts}
     missing = sorted((text for digest, text in wanted.items() if digest not in known), key=len)
     if missing:
-        known |= {_digest(text): tuple(found) for text, found in _ask(contract, missing, console).items()}
+        known |= {
+            _digest(text): (found.label, found.negative, found.score)
+            for text, found in _ask(contract, missing, console).items()
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(known))
     return {text: Read(*known[digest]) for digest, text in wanted.items()}

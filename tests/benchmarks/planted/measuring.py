@@ -12,7 +12,7 @@ from math import ceil
 from statistics import median
 from typing import NamedTuple
 
-from scipy.stats import chi2
+from scipy.stats import chi2  # type: ignore[import-untyped]
 
 from tests.benchmarks.planted.arrivals import DAY_MS, MINUTE_MS
 from tests.benchmarks.planted.planting import Planted
@@ -40,7 +40,7 @@ class Truth(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A detectable incident: its group, and the delay until an alert fired, None if none did; how long that went on after it."""
+    """A detectable incident: its group, and the delay until an alert fired, None if none did."""
 
     group: str
     incident: Planted

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from tests.benchmarks.planted import naive
 from tests.benchmarks.planted.curves import Curve
-from tests.benchmarks.planted.report import DETECTORS, FALSE_ALARMS, RECALL, Results, figures
+from tests.benchmarks.planted.measuring import figures
+from tests.benchmarks.planted.report import DETECTORS, FALSE_ALARMS, RECALL, Results
 
 mpl.use("Agg")
 _LEAST = 0.003
