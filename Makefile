@@ -12,7 +12,7 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test chaos fuzz audit lint format model up down status clean
+.PHONY: help setup demo test chaos fuzz backtest audit lint format model up down status clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ chaos: setup ## break everything for 20 minutes, and count what was lost or doub
 
 fuzz: setup ## a million mutated messages through the worker, and every parser under atheris
 	@python -m tests.fuzz $(ARGS)
+
+backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
+	@python -m tests.benchmarks.proof $(ARGS)
 
 audit: setup ## look the pinned dependencies up among known vulnerabilities
 	@python -m tests.security.audit $(ARGS)

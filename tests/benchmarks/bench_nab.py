@@ -37,19 +37,24 @@ def main() -> None:
         _console.print(data.MISSING)
         return
     options.out.mkdir(parents=True, exist_ok=True)
+    figures = measure(options.out, _console, plots_too=options.plots)
+    if options.study:
+        figures |= _study(data.read_series(), data.read_profiles()["standard"], options.study)
+    (options.out / "nab.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def measure(out: Path, console: Console, *, plots_too: bool) -> Totals:
+    """Score the shipped detector, print the tables, draw each series if asked to, and return the figures by name."""
     series, profiles = data.read_series(), data.read_profiles()
-    looks = {one.name: list(look(one, Choice())) for one in track(series, "detecting", console=_console)}
+    looks = {one.name: list(look(one, Choice())) for one in track(series, "NAB: detecting", console=console)}
     detections = {name: [index for index, found in enumerate(made) if found.fires] for name, made in looks.items()}
     scores = {name: study.judged(series, detections, profile) for name, profile in profiles.items()}
     totals = {name: normalised(study.total(scores[name]), profile) for name, profile in profiles.items()}
-    _console.print(_beside(totals, profiles, series), _by_series(series, scores["standard"], looks))
-    for one in track(series if options.plots else [], "drawing", console=_console):
-        plots.draw(one, looks[one.name], options.out)
+    console.print(_beside(totals, profiles, series), _by_series(series, scores["standard"], looks))
+    for one in track(series if plots_too else [], "NAB: drawing", console=console):
+        plots.draw(one, looks[one.name], out)
     figures = {f"nab.{key}": round(totals[name], 2) for name, key in KEYS.items()}
-    figures |= {"nab.false_alarms_per_series_day": round(_false_alarms_a_day(series, scores["standard"]), 4)}
-    if options.study:
-        figures |= _study(series, profiles["standard"], options.study)
-    (options.out / "nab.json").write_text(json.dumps(figures, indent=2) + "\n")
+    return figures | {"nab.false_alarms_per_series_day": round(_false_alarms_a_day(series, scores["standard"]), 4)}
 
 
 def _options() -> argparse.Namespace:
