@@ -65,7 +65,7 @@ def test_small_stream_by_hand(flow: Flow) -> None:
                 {"id": "c1", "text": "filming acmes", "kind": "news"},
                 {"text": "This is the worst phone I ever had, a complete waste of money."},
                 {"id": "c3", "text": "This phone is great, I love it!"},
-                {"id": "c4", "text": GOOD},
+                {"id": "c4", "text": GOOD, "published_at": "2026-01-01T01:00:00Z"},
             ],
         )
         predictions = flow.predictions(6)
