@@ -15,9 +15,8 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from worker.backtest.moments import epoch_ms
-from worker.codec import MAX_EVENT_TIME_MS
 from worker.errors import DecodeError
-from worker.messages import LABELS, Kind, Label, Matches, ModelRef, Origin, Probabilities, Signal
+from worker.messages import LABELS, MAX_EVENT_TIME_MS, Kind, Label, Matches, ModelRef, Origin, Probabilities, Signal
 
 _EXCERPT = 280
 _UNKNOWN_MODEL = ModelRef("unknown", "0")

@@ -23,7 +23,6 @@ from tests.unit.worker.builders import (
 from worker.codec import (
     MAX_BODY_BYTES,
     MAX_DEPTH,
-    MAX_EVENT_TIME_MS,
     MAX_TEXT_CHARS,
     Clock,
     dead_letter,
@@ -38,7 +37,18 @@ from worker.codec import (
     tick_record,
 )
 from worker.errors import DecodeError
-from worker.messages import LABELS, Matches, Message, Origin, Prediction, Probabilities, Record, Tick, TopicPartition
+from worker.messages import (
+    LABELS,
+    MAX_EVENT_TIME_MS,
+    Matches,
+    Message,
+    Origin,
+    Prediction,
+    Probabilities,
+    Record,
+    Tick,
+    TopicPartition,
+)
 from worker.score.outputs import Scored, prediction_record
 
 REASONS = {
