@@ -211,8 +211,8 @@ class AlertCommit(msgspec.Struct, frozen=True, kw_only=True):
     """The effects of a run of signals of one partition, from `expected_offset` (None: nothing stored yet) to `next_offset`.
 
     `states` maps alert keys to their encoded state; `due` to their timers, None where a timer is to go. `events` are in order
-    of (offset, sequence). `open` maps alert ids to their last event, None where the alert has ended; `suppression` is what keeps
-    alerts quiet, encoded, None where that is as before.
+    of (offset, sequence). `open` maps alert ids to their last event, None where the alert has ended; `suppression` is what
+    keeps alerts quiet, encoded, None where that is as before.
 
     Raises:
         ValueError: the offsets do not grow, or the events are not of this run or out of order.

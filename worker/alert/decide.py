@@ -4,8 +4,8 @@ The live role, a rebuild and a backtest call this same function, so they agree. 
 that the watermark has passed, in order; a signal older than the last of them is late, and only counted. So the order in
 which signals come, within the allowed lateness, makes no difference, and neither does how often a key is looked at.
 
-Silences and inhibition are looked at on the same boundaries, and on those at which a silence begins or ends. They move no alert,
-but its events say by what it is kept quiet, and one goes out when that begins and when it ends.
+Silences and inhibition are looked at on the same boundaries, and on those at which a silence begins or ends. They move no
+alert, but its events say by what it is kept quiet, and one goes out when that begins and when it ends.
 
 When a rule changes, its version does: its window starts afresh, for figures gathered under other terms prove nothing, and a
 pending alert is dropped; but a firing alert goes on under its id, until the new rule finds, on its own data, that all is well.

@@ -44,8 +44,8 @@ class Flow:
     def take(self, placed: Signal | Control, turned: Turned) -> None:
         """Decide on every key that falls due by a signal, then on its own; or do what a control record says.
 
-        A tick is of every key that has a timer, an acknowledgement of one key; what keeps alerts quiet has its effect when they are
-        looked at next.
+        A tick is of every key that has a timer, an acknowledgement of one key; what keeps alerts quiet has its effect when they
+        are looked at next.
         """
         if isinstance(placed, Tick):
             self._fall_silent(placed, turned)

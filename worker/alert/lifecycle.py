@@ -10,7 +10,8 @@ and does not undo a recovery that had begun either. To be told of no data twice 
 on it). An alert that flaps, by the rule's own measure, stays firing until it has fired
 less often of late.
 
-What people and other alerts make of an open alert, acknowledgement and suppression, is kept beside its status and never moves it.
+What people and other alerts make of an open alert, acknowledgement and suppression, is kept beside its status and never moves
+it.
 """
 
 from typing import Literal, NamedTuple
@@ -24,8 +25,8 @@ Status = Literal["ok", "pending", "firing", "resolved", "stale"]
 Muted = Literal["silence", "inhibition"]
 """What keeps an alert quiet."""
 Found = Verdict | Literal["absent", "silent", "rule_changed", "rule_removed"]
-"""What moves the status. `absent`: no data, where the rule says that this is what to alert on; `silent`: no data, and so nothing
-is known any more."""
+"""What moves the status. `absent`: no data, where the rule says that this is what to alert on; `silent`: no data, and so
+nothing is known any more."""
 Attention = Muted | Literal["acknowledge", "audible"]
 """What does not: somebody takes the alert upon themselves; a silence or an inhibition is in force, or (`audible`) neither."""
 Cause = Found | Attention

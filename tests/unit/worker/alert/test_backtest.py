@@ -9,7 +9,7 @@ from tests.unit.worker.alert.test_role import KEYS, TOPIC, Bench, story
 from worker.alert.backtest import Backtest, Outcome
 from worker.alert.decide import Look
 from worker.codec import control_record, decode_placed
-from worker.messages import AlertEvent, Record, Signal, Tick, TopicPartition
+from worker.messages import AlertEvent, Control, Record, Signal, Tick, TopicPartition
 
 MANY = """
 rules:
@@ -37,16 +37,16 @@ rules:
 """
 
 
-def backtest(*signals: Signal | Tick, text: str = RULE, lateness_ms: int = 0) -> Outcome:
+def backtest(*signals: Signal | Control, text: str = RULE, lateness_ms: int = 0) -> Outcome:
     """Signals of one partition through a backtest."""
     test = Backtest(rules(text), lateness_ms)
     test.take(0, signals)
     return test.outcome()
 
 
-def placed(records: list[Record]) -> dict[int, list[Signal | Tick]]:
+def placed(records: list[Record]) -> dict[int, list[Signal | Control]]:
     """What a topic holds, by partition."""
-    found: dict[int, list[Signal | Tick]] = {}
+    found: dict[int, list[Signal | Control]] = {}
     for record in records:
         found.setdefault(record.partition, []).append(decode_placed(record))
     return found

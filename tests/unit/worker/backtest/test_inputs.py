@@ -14,13 +14,13 @@ from worker.backtest import inputs
 from worker.backtest.inputs import Input, JsonLines, ParquetFile, Topic, opened
 from worker.codec import control_record, encode_signal
 from worker.errors import SelectionError, SettingsError
-from worker.messages import Record, Signal, Tick, TopicPartition
+from worker.messages import Control, Record, Signal, Tick, TopicPartition
 from worker.settings import KafkaSettings
 
 SIGNALS = [signal(at, message_id=f"m{at}") for at in range(5)]
 
 
-def everything(source: Input) -> tuple[list[Signal | Tick], list[inputs.Fault]]:
+def everything(source: Input) -> tuple[list[Signal | Control], list[inputs.Fault]]:
     """All signals and faults."""
     batches = list(source.batches())
     assert sum(batch.done for batch in batches) == source.total
