@@ -96,6 +96,6 @@ class Desk:
             if self._monotonic() >= deadline_s:
                 raise RetryableError(
                     f"the {what} is written, but no alert role has taken it within {self._wait_s:g} s: is one running"
-                    " (`tidings work --roles alert`), or far behind? It is taken when one comes to it; there is no need to repeat it"
+                    " (`tidings work --roles alert`), or far behind? It is taken when one comes to it; no need to repeat it"
                 )
             self._sleep(_LOOK_AGAIN_S)

@@ -13,8 +13,10 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from worker.messages import AlertState
     from worker.open_alerts.actions import Desk
     from worker.open_alerts.book import Book
+    from worker.settings import Settings
 
 T = TypeVar("T")
 _WIDE = 200
@@ -77,7 +79,8 @@ def list_alerts(
     from worker.open_alerts import showing
     from worker.open_alerts.book import Wanted
 
-    states = frozenset(one.value for one in state or ())
+    names: dict[State, AlertState] = {State.FIRING: "firing", State.STALE: "stale"}
+    states = frozenset(names[one] for one in state or ())
     wanted = Wanted(states=states, matchers=_matchers(matcher, "--matcher"), silenced=silenced, acknowledged=acknowledged)
     with _book() as book:
         events = [entry.event for entry in book.alerts(wanted)]
@@ -258,7 +261,7 @@ def tail(
     follow(_settings().kafka, "alerts", Following(from_beginning, count, as_json), Console())
 
 
-def _settings():  # type: ignore[no-untyped-def]
+def _settings() -> "Settings":
     from worker.app import load_settings
 
     return load_settings()

@@ -74,8 +74,8 @@ def _facts(event: AlertEvent) -> dict[str, str]:
         "began": f"{moment(event.started_at_ms)} UTC",
         "last change": f"{moment(event.at_ms)} UTC",
         "window": f"{moment(evidence.window_start_ms)} to {moment(evidence.window_end_ms)} UTC",
-        "evidence": f"{evidence.negatives} of {evidence.messages} negative; {evidence.detector} {evidence.statistic:.3f} against "
-        f"{evidence.threshold:.3f}{baseline}",
+        "evidence": f"{evidence.negatives} of {evidence.messages} negative; {evidence.detector} {evidence.statistic:.3f}"
+        f" against {evidence.threshold:.3f}{baseline}",
         "quiet by": ", ".join(event.suppressed_by),
         "acknowledged": f"by {taken.author} at {moment(taken.at_ms)} UTC: {taken.comment}" if taken else "",
         "link": event.link or "",
