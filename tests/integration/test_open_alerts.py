@@ -19,9 +19,9 @@ from worker.app import connect_store
 from worker.cli import build
 from worker.messages import TopicPartition
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-WATCHLIST = "topics:\n  - {name: film, aliases: [film]}\n  - {name: music, aliases: [song]}\n"
+WATCHLIST = "topics:\n  - {name: film, keywords: [film]}\n  - {name: music, keywords: [song]}\n"
 RULES = """
 rules:
   - &rule
