@@ -34,7 +34,10 @@ if redis.call('EXISTS', stream) == 1 then
   end
 end
 
--- The commands that older versions did not need come first: where the user may not use them, nothing has been written yet.
+-- A Redis that is full refuses a script at its first write that needs room, and at no later one: so one that needs room comes
+-- first, and changes nothing that counts. Then the commands that older versions did not need: where the user may not use them,
+-- nothing of the commit has been written yet.
+redis.call('HSET', meta, 'digest', '')
 if not stored[1] then
   redis.call('DEL', open, suppression)
 end
