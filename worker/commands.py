@@ -13,6 +13,7 @@ from worker import __version__
 from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
+from worker.open_alerts import commands as open_alerts
 from worker.rule_files import commands as rule_files
 
 console = Console()
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command("tail")(tail)
     app.command("schema")(schema)
     dead_letters.register(app)
+    open_alerts.register(app)
     backtest.register(app)
     rule_files.register(app)
 

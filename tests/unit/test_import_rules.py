@@ -11,7 +11,14 @@ from tests.unit.source_tree import Module, own_imports, read_modules
 
 LEAVES = frozenset({"worker.messages", "worker.errors", "worker.settings", "worker.wire", "worker.backoff"})
 ROLES = frozenset(
-    {"worker.score.role", "worker.score.inference", "worker.alert.role", "worker.alert.loading", "worker.alert.relay"}
+    {
+        "worker.score.role",
+        "worker.score.inference",
+        "worker.alert.role",
+        "worker.alert.loading",
+        "worker.alert.relay",
+        "worker.alert.sources",
+    }
 )
 """What runs the ports, on a clock, and decides nothing of its own."""
 IMPURE = ROLES | {"worker.score.tokenizer"}

@@ -14,6 +14,7 @@ _VALUES = {
     "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
+    "tuple_type": "a list",
     "frozen_set_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",

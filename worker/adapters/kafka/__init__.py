@@ -2,6 +2,7 @@
 
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
 from worker.adapters.kafka.at_least_once import AtLeastOnceSink
+from worker.adapters.kafka.controls import KafkaControls
 from worker.adapters.kafka.history import KafkaHistory
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
 from worker.adapters.kafka.presence import require_topics
@@ -13,6 +14,7 @@ from worker.adapters.kafka.source import KafkaSource
 __all__ = [
     "AtLeastOnceSink",
     "ClusterReport",
+    "KafkaControls",
     "KafkaHistory",
     "KafkaSink",
     "KafkaSource",
