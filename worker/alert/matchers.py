@@ -16,7 +16,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _BARE = r"[^\s{}!=~,\\\"'`]"
 _MATCHER = re.compile(rf"\s*({_QUOTED}|{_BARE}+)\s*(=~|!~|!=|=)\s*({_QUOTED}|{_BARE}*)\s*")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_EXAMPLE = "expected matchers such as severity=critical, topic!=film or rule=~\"share-.*\""
+_EXAMPLE = 'expected matchers such as severity=critical, topic!=film or rule=~"share-.*"'
 _CACHED = 10_000
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from worker.errors import FatalError
 from worker.messages import AlertEvent
 from worker.notify.config import NotifyConfig
-from worker.notify.groups import Contents, Group, Manner, Member, Result, begin, due_ms, finish, identity, take
+from worker.notify.groups import Contents, Ending, Group, Manner, Member, begin, due_ms, finish, identity, take
 from worker.notify.routing import GroupName, Membership, memberships
 
 _groups = msgspec.msgpack.Decoder(tuple[GroupName, Group])
@@ -100,10 +100,10 @@ class Book:
         self._put(name, group)
         return group, contents
 
-    def finish(self, name: GroupName, result: Result, now_ms: int) -> None:
+    def finish(self, name: GroupName, ending: Ending, now_ms: int) -> None:
         """Hear how telling of a group ended."""
         if (group := self._groups.get(name)) is not None:
-            self._put(name, finish(group, result, self._manner(name, group), now_ms))
+            self._put(name, finish(group, ending, self._manner(name, group), now_ms))
 
     def changes(self) -> Changes:
         """Return what differs from what is on record."""

@@ -129,7 +129,9 @@ def _faults(file: NotifyFile, name: str, lines: Lines) -> Iterator[Fault]:
     for path, route in _routes(file.route, ("route",)):
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
         if route.receiver is not None and route.receiver not in names:
-            problem = f"no such receiver as `{route.receiver}`{did_you_mean(route.receiver, names) or '.'} Known: {', '.join(names)}"
+            problem = (
+                f"no such receiver as `{route.receiver}`{did_you_mean(route.receiver, names) or '.'} Known: {', '.join(names)}"
+            )
             yield Fault(name, lines.line_of((*path, "receiver")), f"{field}.receiver", problem)
         if route.group_by and "..." in route.group_by and len(route.group_by) > 1:
             yield Fault(name, lines.line_of((*path, "group_by")), f"{field}.group_by", "`...` stands alone: it is all labels")
@@ -151,9 +153,7 @@ def _place(route: Route, around: Place, key: str) -> Place:
         route.repeat_interval or around.timing.repeat_interval_ms,
     )
     group_by = around.group_by if route.group_by is None else route.group_by
-    place = Place(
-        key, route.matchers, route.receiver or around.receiver, group_by, timing, route.continue_, ()
-    )
+    place = Place(key, route.matchers, route.receiver or around.receiver, group_by, timing, route.continue_, ())
     inner = tuple(_place(one, place, f"{key}/{{{','.join(one.matchers)}}}/{index}") for index, one in enumerate(route.routes))
     return place._replace(inner=inner)
 

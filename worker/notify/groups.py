@@ -128,10 +128,17 @@ def begin(name: GroupName, group: Group, manner: Manner) -> tuple[Group, Content
     return replace(group, members={**group.members, **tried}, attempt=attempt), contents
 
 
-def finish(group: Group, result: Result, manner: Manner, now_ms: int) -> Group:
+class Ending(NamedTuple):
+    """How the notification with a key ended."""
+
+    key: str
+    result: Result
+
+
+def finish(group: Group, ending: Ending, manner: Manner, now_ms: int) -> Group:
     """Return the group after its notification has ended so. What happened meanwhile is in it already."""
-    attempt = group.attempt
-    if attempt is None or result == "unknown":
+    attempt, result = group.attempt, ending.result
+    if attempt is None or attempt.key != ending.key or result == "unknown":
         return group
     members = dict(group.members)
     for one, (alert_id, before) in attempt.firing.items():

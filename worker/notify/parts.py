@@ -76,8 +76,8 @@ class Authorization(Part):
 class BasicAuth(Part):
     """User and password, the latter in a file."""
 
-    username: Annotated[str, Field(min_length=1)]
-    """The user."""
+    username: Annotated[str, Field(pattern=r"^[!-9;-~]+$")]
+    """The user, printable ASCII without a colon."""
     password_file: Path
     """The file with the password; read for each notification."""
 

@@ -77,7 +77,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """How sending ended. `reason` is a fixed word, `detail` says more; neither holds a secret."""
 
     result: Result
-    reason: Literal["ok", "client_error", "server_error", "rate_limited", "redirect", "no_connection", "tls", "timeout", "setup"]
+    reason: Literal[
+        "ok", "client_error", "server_error", "rate_limited", "redirect", "no_connection", "tls", "timeout", "setup"
+    ]
     detail: str
     retry_after_s: float | None = None
 

@@ -20,6 +20,7 @@ from worker.messages import AlertEvent, Record, TopicPartition
 from worker.notify.book import Book
 from worker.notify.config import NotifyConfig
 from worker.notify.delivery import Delivery
+from worker.notify.groups import Ending
 from worker.notify.ports import NotifyCommit, NotifyStore
 from worker.notify.routing import GroupName
 from worker.notify.writing import write
@@ -302,7 +303,7 @@ class Term:
     def _hear(self) -> None:
         for sent in self._delivery.returned():
             result = sent.outcome.result
-            self.book.finish(sent.notification.group, result, self._now_ms())
+            self.book.finish(sent.notification.group, Ending(sent.notification.key, result), self._now_ms())
             self.counts.sent += result == "sent"
             self.counts.refused += result == "refused"
             self.counts.failed += result in {"failed", "unknown"}
@@ -354,7 +355,7 @@ class Term:
     def _send(self, name: GroupName) -> None:
         group, contents = self.book.begin(name)
         if not self._store():  # it was never sent
-            self.book.finish(name, "failed", self._now_ms())
+            self.book.finish(name, Ending(contents.key, "failed"), self._now_ms())
             return
         self._delivery.send(write(self._config, name, group, contents, self._options.external_url))
 
