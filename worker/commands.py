@@ -81,7 +81,7 @@ def work(
         )
     settings = app.load_settings()
     log.configure(settings.log)
-    app.work(settings, names or app.default_roles(settings))
+    app.work(settings, names or list(app.default_roles(settings)))
 
 
 def check(

@@ -1,8 +1,8 @@
 """Notifications over HTTP: the real `Messenger`, on urllib3.
 
-Every wait is bounded, certificates and host names are checked, no redirect is followed and no proxy of the environment is used:
-what is sent goes to the address of notify.yaml or nowhere. Secrets are read from their files for each notification, so that they
-can be changed at any time, and nothing that an error or a log says is taken from them.
+Every wait is bounded, certificates and host names are checked, no redirect is followed and no proxy of the environment is
+used: what is sent goes to the address of notify.yaml or nowhere. Secrets are read from their files for each notification, so
+that they can be changed at any time, and nothing that an error or a log says is taken from them.
 """
 
 import re
@@ -119,9 +119,9 @@ def _address(config: Integration) -> str:
     address = config.address
     if isinstance(address, Path):
         try:
-            address = check_url(_secret(address, f"{config.secret_url}_file"))
+            address = check_url(_secret(address, f"{config.url_field}_file"))
         except ValueError as error:
-            raise SettingsError(f"{config.secret_url}_file: {error}") from None
+            raise SettingsError(f"{config.url_field}_file: {error}") from None
     return address.get_secret_value()
 
 

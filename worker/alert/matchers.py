@@ -1,8 +1,8 @@
-"""Matchers of labels, as Prometheus Alertmanager has them (https://prometheus.io/docs/alerting/latest/configuration/#matcher).
+r"""Matchers of labels, as Prometheus Alertmanager has them (https://prometheus.io/docs/alerting/latest/configuration/#matcher).
 
-`name=value`, `!=`, `=~` and `!~`, alone or as a list, `{severity="critical", topic=~"film|music"}`, in braces or without. A value
-or a name with blanks or any of `{}!=~,\\"'` in it is put in double quotes. Regular expressions are RE2's, so none takes for ever,
-and match the whole value. A label that is absent is as good as an empty one. Pure.
+`name=value`, `!=`, `=~` and `!~`, alone or as a list, `{severity="critical", topic=~"film|music"}`, in braces or without. A
+value or a name with blanks or any of `{}!=~,\"'` in it is put in double quotes. Regular expressions are RE2's, so none takes
+for ever, and match the whole value. A label that is absent is as good as an empty one. Pure.
 """
 
 import re

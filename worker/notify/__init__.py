@@ -4,6 +4,6 @@
                                                   ▲                        │ else
                                                   └──── later, and then with what is so by then
 
-`config` is the file notify.yaml, `routing` says which groups an alert belongs to, `groups` when a group has something to say and
-what, `payload` in which words. All of that is pure, with the time passed in. `role` runs it, `delivery` sends.
+`config` is the file notify.yaml, `routing` says which groups an alert belongs to, `groups` when a group has something to say
+and what, `payload` in which words. All of that is pure, with the time passed in. `role` runs it, `delivery` sends.
 """

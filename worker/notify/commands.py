@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("check")(check)
     group.command("schema")(schema)
-    group.command("test")(test)
+    group.command("test")(try_out)
     app.add_typer(group)
 
 
@@ -75,7 +75,7 @@ def schema() -> None:
     typer.echo(json.dumps(notify_schema(), indent=2))
 
 
-def test(
+def try_out(
     receiver: Annotated[str, typer.Argument(help="The receiver's name in notify.yaml.")],
     file: Annotated[Path | None, typer.Option("--file", help="The file; notify.config unless given.")] = None,
 ) -> None:

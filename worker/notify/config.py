@@ -165,9 +165,10 @@ def _all_of(place: Place) -> Iterator[Place]:
 
 
 def _targets(receiver: Receiver) -> Iterator[Target]:
-    for configs in (receiver.webhook_configs, receiver.slack_configs):
-        for index, config in enumerate(configs):
-            yield Target(f"{receiver.name}/{config.kind}/{index}", receiver.name, config)
+    configs: tuple[WebhookConfig | SlackConfig, ...] = (*receiver.webhook_configs, *receiver.slack_configs)
+    for index, config in enumerate(configs):
+        number = index if isinstance(config, WebhookConfig) else index - len(receiver.webhook_configs)
+        yield Target(f"{receiver.name}/{config.kind}/{number}", receiver.name, config)
 
 
 def _is_plain(config: Integration) -> bool:

@@ -1,9 +1,9 @@
 """What a group of alerts has to say to one receiver, and when. Pure: the time is passed in, in milliseconds of the epoch.
 
-A group remembers of each alert what its receiver knows of it, and so finds by itself what is news: an alert that nobody was told
-of, or the end of one that somebody was. News are told once, `group_wait` after they came and `group_interval` after the last
-notification; what still fires is told again after `repeat_interval`, unless somebody has acknowledged it. What is told is what is
-so at that moment, not what happened in between.
+A group remembers of each alert what its receiver knows of it, and so finds by itself what is news: an alert that nobody was
+told of, or the end of one that somebody was. News are told once, `group_wait` after they came and `group_interval` after the
+last notification; what still fires is told again after `repeat_interval`, unless somebody has acknowledged it. What is told is
+what is so at that moment, not what happened in between.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The notification under way, or the last that came to nothing: which alerts it tells of, and what was known of them before.
+    """The notification under way, or the last that came to nothing: its alerts, and what was known of them before.
 
     Alerts are told apart by `identity`; the id says which one of those that had the identity, one after the other.
     """
@@ -60,7 +60,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """The alerts of one group, for one integration. `sequence` counts what was told or given up, `sent_ms` when that last was."""
+    """The alerts of one group, for one integration. `sequence` counts what was told or given up; `sent_ms`: when last."""
 
     place: str
     labels: dict[str, str]
@@ -72,7 +72,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Contents(NamedTuple):
-    """What a notification says: the events of alerts that fire, and of such as have ended; the same contents, the same key."""
+    """What a notification says: the events of alerts that fire, and of such as have ended. Same contents, same key."""
 
     key: str
     firing: tuple[AlertEvent, ...]
@@ -98,7 +98,7 @@ def take(group: Group, events: Sequence[AlertEvent], manner: Manner, now_ms: int
 
 
 def _told_before(before: Member | None, event: AlertEvent) -> Told:
-    """What the receiver knows at this event; whoever comes out of a silence is told of again, unless somebody has it in hand."""
+    """What the receiver knows at this event. What comes out of a silence is told again, unless somebody has it in hand."""
     if before is None:
         return "no"
     is_back = event.change == "unsuppressed" and event.acknowledgement is None
@@ -141,9 +141,9 @@ def finish(group: Group, ending: Ending, manner: Manner, now_ms: int) -> Group:
     if attempt is None or attempt.key != ending.key or result == "unknown":
         return group
     members = dict(group.members)
-    for one, (alert_id, before) in attempt.firing.items():
+    for one, (_, before) in attempt.firing.items():
         if one in members:
-            members[one] = _after_firing(members[one], alert_id, before, result)
+            members[one] = _after_firing(members[one], before, result)
     if result == "failed":
         return _settled(replace(group, members=members, attempt=None), manner, now_ms)
     for one, alert_id in attempt.ended.items():
@@ -155,7 +155,7 @@ def finish(group: Group, ending: Ending, manner: Manner, now_ms: int) -> Group:
     return _settled(done, manner, now_ms)
 
 
-def _after_firing(member: Member, alert_id: str, before: Told, result: Result) -> Member:
+def _after_firing(member: Member, before: Told, result: Result) -> Member:
     if result == "sent":
         return replace(member, told="firing")
     if member.told != "maybe":

@@ -127,7 +127,7 @@ class Integration(Part):
     """What all ways to notify have in common."""
 
     kind: ClassVar[str] = ""
-    secret_url: ClassVar[str] = "url"
+    url_field: ClassVar[str] = "url"
 
     http_config: HttpConfig = HttpConfig()
     """How the receiver knows us, and we it."""
@@ -139,12 +139,12 @@ class Integration(Part):
     @property
     def address(self) -> SecretStr | Path:
         """Where to send to, or the file that says so."""
-        address: SecretStr | Path = getattr(self, self.secret_url) or getattr(self, f"{self.secret_url}_file")
+        address: SecretStr | Path = getattr(self, self.url_field) or getattr(self, f"{self.url_field}_file")
         return address
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
-        name = self.secret_url
+        name = self.url_field
         if (getattr(self, name) is None) == (getattr(self, f"{name}_file") is None):
             raise ValueError(f"give one of `{name}` and `{name}_file`")
         return self
@@ -169,7 +169,7 @@ class SlackConfig(Integration):
     """A channel that takes Slack's incoming webhooks: Slack, Mattermost, Rocket.Chat and others."""
 
     kind: ClassVar[str] = "slack"
-    secret_url: ClassVar[str] = "api_url"
+    url_field: ClassVar[str] = "api_url"
 
     api_url: Url | None = None
     """The webhook's URL, which is a secret: better give `api_url_file`."""

@@ -1,8 +1,8 @@
 """The body of a webhook: Alertmanager's JSON, version 4, so that what reads Alertmanager reads us. Pure.
 
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config says what it looks like, and Alertmanager's
-`notify/webhook/webhook.go` and `template/template.go` what it means: times are RFC 3339, an alert that has not ended has the zero
-time of Go for its end, and common labels and annotations are those of all alerts shown.
+`notify/webhook/webhook.go` and `template/template.go` what it means: times are RFC 3339, an alert that has not ended has the
+zero time of Go for its end, and common labels and annotations are those of all alerts shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,10 +96,11 @@ def summary_of(event: AlertEvent) -> str:
 def description_of(evidence: Evidence) -> str:
     """A few lines: the statistic against what it was held to, the window's figures, the messages that weighed most."""
     usual = f", usually {evidence.baseline:.3g}" if evidence.baseline is not None else ""
+    window = f"{_time(evidence.window_start_ms)} to {_time(evidence.window_end_ms)}"
+    counts = f"{evidence.negatives} of {evidence.messages} messages negative ({evidence.negative_share:.0%})"
     lines = [
         f"{evidence.detector} {evidence.statistic:.3g}, threshold {evidence.threshold:.3g}{usual}",
-        f"{evidence.negatives} of {evidence.messages} messages negative ({evidence.negative_share:.0%}), mean score"
-        f" {evidence.mean_score:+.2f}, {_time(evidence.window_start_ms)} to {_time(evidence.window_end_ms)}",
+        f"{counts}, mean score {evidence.mean_score:+.2f}, {window}",
     ]
     lines += [f"{sample.score:+.2f} {sample.source or sample.origin.topic}: {sample.excerpt}" for sample in evidence.samples]
     return "\n".join(lines)

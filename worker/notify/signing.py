@@ -25,7 +25,7 @@ def verify(secret: bytes, header: str, body: bytes, now_s: int, tolerance_s: int
     if len(times) != 1 or abs(now_s - int(times[0])) > tolerance_s:
         return False
     wanted = _digest(secret, int(times[0]), body).encode()
-    return any([hmac.compare_digest(wanted, value.encode()) for name, _, value in parts if name == "v1"])
+    return any(hmac.compare_digest(wanted, value.encode()) for name, _, value in parts if name == "v1")
 
 
 def _digest(secret: bytes, at_s: int, body: bytes) -> str:

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from worker.errors import FencedError, RetryableError
 from worker.notify.config import Target
-from worker.notify.ports import Messenger, NotifyCommit, Notification, NotifyState, NotifyStore, Outcome
+from worker.notify.ports import Messenger, Notification, NotifyCommit, NotifyState, NotifyStore, Outcome
 from worker.ops.watch import RoleWatch
 
 _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)

@@ -7,7 +7,7 @@ import msgspec
 
 from worker.errors import FencedError, RetryableError
 from worker.messages import TopicPartition
-from worker.notify.ports import NotifyCommit, Notification, NotifyState, Outcome
+from worker.notify.ports import Notification, NotifyCommit, NotifyState, Outcome
 
 T = TypeVar("T")
 SENT = Outcome("sent", "ok", "the receiver answered 200")
@@ -96,7 +96,7 @@ class InMemoryNotifyStore:
 
 
 class Receivers:
-    """A `Messenger` into lists. `outcome` judges each notification; a failed one did not arrive, of an unknown one it may have."""
+    """A `Messenger` into lists. `outcome` judges each notification: a failed one did not arrive, an unknown one may have."""
 
     def __init__(self, outcome: Callable[[Notification], Outcome] = lambda _: SENT) -> None:
         self.outcome = outcome
