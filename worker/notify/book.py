@@ -111,6 +111,8 @@ class Book:
         members: dict[bytes, bytes | None] = {}
         for name in self._changed:
             old, new = self._stored.get(name), self._groups.get(name)
+            if old is None and new is None:  # it came and went
+                continue
             if old is None or new is None or replace(old, members={}) != replace(new, members={}):
                 groups[_field(name)] = None if new is None else _encoded((name, replace(new, members={})))
             members |= _member_changes(name, old, new)
