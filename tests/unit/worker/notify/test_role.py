@@ -51,11 +51,12 @@ class Bench:
         sink, history = InMemoryAtLeastOnceSink(self.broker), InMemoryHistory(self.broker)
         return NotifyPorts(lambda: InMemorySource(self.broker, GROUP), sink, self.store, history)
 
-    def term(self, token: str = "me") -> Term:
-        """Become the active notifier."""
-        assert self.store.acquire(token, self.options.lease_s)
-        term = Term(self.ports, self.config, self.delivery(), self.options, token)
+    def term(self, member: str = "me") -> Term:
+        """Become the active notifier, and read what there is."""
+        assert self.store.acquire(member, self.options.lease_s)
+        term = Term(self.ports, self.config, self.delivery(), self.options, member)
         term.begin(self.ports.open_source())
+        self.work(term)
         return term
 
     def work(self, term: Term, seconds: float = 0.0, steps: int = 3) -> None:
