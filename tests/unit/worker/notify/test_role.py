@@ -52,7 +52,9 @@ class Bench:
         return NotifyPorts(lambda: InMemorySource(self.broker, GROUP), sink, self.store, history)
 
     def term(self, member: str = "me") -> Term:
-        """Become the active notifier, and read what there is."""
+        """Become the active notifier, and read what there is; whoever was it before is dead, and its session over."""
+        if GROUP in self.broker.groups:
+            self.broker.groups[GROUP].members.clear()
         assert self.store.acquire(member, self.options.lease_s)
         term = Term(self.ports, self.config, self.delivery(), self.options, member)
         term.begin(self.ports.open_source())
