@@ -73,7 +73,8 @@ def receiving(port: int = 0, wrap: Callable[[Any], Any] = lambda server: server)
         server.daemon_threads = True
         server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that hang up are what tests do
         server.socket = wrap(server.socket)
-        receiver = handler.receiver = Receiver(server.server_address[1])
+        receiver = Receiver(server.server_address[1])
+        handler.receiver = receiver  # type: ignore[attr-defined] # a class made here
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

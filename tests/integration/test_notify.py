@@ -1,7 +1,9 @@
 """The notify role as a process on the real Kafka and Redis, telling a real HTTP receiver that fails and comes back."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,7 +115,11 @@ def test_a_kill_between_sending_and_record_repeats_the_key(flow: Flow, receiver:
 
 def test_another_takes_over_and_a_lost_redis_is_no_storm(flow: Flow, receiver: Receiver) -> None:
     """One works and one stands by, ready; after a loss of Redis nobody hears again what they know, but hears of the end."""
-    with flow.worker("notify") as first, flow.worker("notify") as second:
+    elsewhere = flow.folder / "elsewhere"  # with a log of its own
+    elsewhere.mkdir()
+    for name in ("notify.yaml", "secret"):
+        shutil.copy(flow.folder / name, elsewhere)
+    with flow.worker("notify") as first, replace(flow, folder=elsewhere).worker("notify") as second:
         tell(flow, alert("a"), alert("b"))
         until(lambda: receiver.taken)
         for worker in (first, second):

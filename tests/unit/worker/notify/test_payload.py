@@ -5,6 +5,7 @@ from typing import Any, cast
 import jsonschema
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from tests.unit.worker.notify.builders import alert, config
 from worker.messages import Acknowledgement, Origin, Sample
@@ -77,7 +78,7 @@ def test_the_fingerprint_is_prometheus() -> None:
 def test_slack_gets_text_with_a_fallback() -> None:
     """Markup in labels and excerpts is text; long lists are cut."""
     contents = Contents("k", tuple(noisy(f"e{number}") for number in range(12)), ())
-    body = slack_message(SlackConfig(api_url="https://example.org/x", channel="#films"), HEADING, contents)  # type: ignore[arg-type] # pydantic makes the secret
+    body = slack_message(SlackConfig(api_url=SecretStr("https://example.org/x"), channel="#films"), HEADING, contents)
     (part,) = body.attachments
     assert (body.text, body.channel, part.color) == ("[FIRING:12] bad-press", "#films", "danger")
     assert "what &lt;a&gt; dull &amp; bad film" in part.text
@@ -90,7 +91,7 @@ def test_slack_templates_are_filled_in() -> None:
     """With counts, the group and shared labels; what nobody knows is nothing, and nothing else is evaluated."""
     made = SlackConfig(
         api_url="https://example.org/x", title="{severity} {firing}/{resolved} {group.__class__}", text="{nope}."
-    )  # type: ignore[arg-type] # pydantic makes the secret
+    )
     body = slack_message(made, HEADING, Contents("k", (alert("a"),), (alert("b", "resolved"),)))
     assert (body.text, body.attachments[0].text) == ("warning 1/1 {group.__class__}", ".")
 
