@@ -90,7 +90,7 @@ def test_slack_gets_text_with_a_fallback() -> None:
 def test_slack_templates_are_filled_in() -> None:
     """With counts, the group and shared labels; what nobody knows is nothing, and nothing else is evaluated."""
     made = SlackConfig(
-        api_url="https://example.org/x", title="{severity} {firing}/{resolved} {group.__class__}", text="{nope}."
+        api_url=SecretStr("https://example.org/x"), title="{severity} {firing}/{resolved} {group.__class__}", text="{nope}."
     )
     body = slack_message(made, HEADING, Contents("k", (alert("a"),), (alert("b", "resolved"),)))
     assert (body.text, body.attachments[0].text) == ("warning 1/1 {group.__class__}", ".")
