@@ -188,6 +188,8 @@ def _reachable(model: type[BaseModel], home: str) -> Iterator[tuple[str, type[Ba
     yield home, model
     for name, field in _fields(model).items():
         for inner in _models(field.annotation):
+            if inner is model:  # a part that holds parts of its own kind, as a route does
+                continue
             yield from _reachable(inner, "the rule" if name == "rules" else f"`{name}`")
 
 

@@ -55,7 +55,16 @@ ALERT_COUNTS = (
     _Count("rebuilt", "tidings_alert_partitions_rebuilt", "Partitions whose state was rebuilt, as Redis had lost it."),
     _Count("store_retries", "tidings_alert_store_retries", "Calls to Redis that failed and were made again."),
 )
-COUNTS = {"score": SCORE_COUNTS, "alert": ALERT_COUNTS}
+NOTIFY_COUNTS = (
+    _Count("events", "tidings_notify_events", "Alert events taken into groups, again after the state was taken up anew."),
+    _Count("undecodable", "tidings_notify_events_undecodable", "Alert events that could not be read, and were passed over."),
+    _Count("overflowed", "tidings_notify_alerts_overflowed", "Alerts told to nobody, as too many were open at once."),
+    _Count("sent", "tidings_notify_sent", "Notifications that a receiver took."),
+    _Count("refused", "tidings_notify_refused", "Notifications that a receiver refused for good, and that were given up."),
+    _Count("failed", "tidings_notify_failed", "Tries to notify that failed, and are made again."),
+    _Count("terms", "tidings_notify_terms", "How often this process became the active notifier."),
+)
+COUNTS = {"score": SCORE_COUNTS, "alert": ALERT_COUNTS, "notify": NOTIFY_COUNTS}
 
 
 class WorkerCollector(Collector):
@@ -82,6 +91,7 @@ class WorkerCollector(Collector):
         for role in self._roles:
             yield from _counts(role)
             yield from _rules(role)
+            yield from role.receivers.families() if role.receivers is not None else ()
         yield from _published(self._roles)
         yield from _group(self._roles, int(self._wall_clock() * 1000))
         yield from self._model_families()

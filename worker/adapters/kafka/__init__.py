@@ -4,6 +4,7 @@ from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics,
 from worker.adapters.kafka.at_least_once import AtLeastOnceSink
 from worker.adapters.kafka.controls import KafkaControls
 from worker.adapters.kafka.history import KafkaHistory
+from worker.adapters.kafka.offsets import OffsetsSink
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
 from worker.adapters.kafka.presence import require_topics
 from worker.adapters.kafka.resender import Resender
@@ -18,6 +19,7 @@ __all__ = [
     "KafkaHistory",
     "KafkaSink",
     "KafkaSource",
+    "OffsetsSink",
     "PlainProducer",
     "PlainReader",
     "Resender",
