@@ -1,5 +1,7 @@
 """Incidents planted in real texts: what is detectable, what counts as found and as false, and that a seed says all."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -115,7 +117,7 @@ def test_signals_come_in_order_and_none_is_lost() -> None:
     made = [_stream(1), _stream(2)._replace(key="entity:other")]
     came = [signal for some in signals(made) for signal in some]
     assert len(came) == sum(len(one.times) for one in made)
-    assert all(now.event_time_ms <= later.event_time_ms for now, later in zip(came, came[1:], strict=False))
+    assert all(now.event_time_ms <= later.event_time_ms for now, later in itertools.pairwise(came))
     assert sum(signal.label == "negative" for signal in came) == sum(int((one.texts == 0).sum()) for one in made)
 
 
@@ -131,7 +133,7 @@ def test_incidents_lie_within_the_key_and_the_first_is_early() -> None:
     for seed in range(20):
         planted = plant(np.random.default_rng(seed), Key(KEY, np.full(14 * A_DAY, 5.0), 0.2))
         assert DAY_MS / 2 <= planted[0].start_ms - START_MS <= 2 * DAY_MS
-        assert all(now.end_ms < later.start_ms for now, later in zip(planted, planted[1:], strict=False))
+        assert all(now.end_ms < later.start_ms for now, later in itertools.pairwise(planted))
         assert planted[-1].end_ms < START_MS + 14 * DAY_MS
 
 
