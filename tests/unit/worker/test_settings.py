@@ -202,7 +202,10 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
             "- kafka",
             "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, notify, ops, log), got list",
         ),
-        ("5", "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, notify, ops, log), got int"),
+        (
+            "5",
+            "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, alert, notify, ops, log), got int",
+        ),
         ("kafka: [", "tidings.yaml cannot be read"),
         ("kafka: !!python/object:os.system {}", "tidings.yaml cannot be read"),
     ],
