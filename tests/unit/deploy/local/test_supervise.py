@@ -9,6 +9,9 @@ from deploy.local.report import Health, Kind, PartReport
 from deploy.local.state import StackState, StateFiles
 from deploy.local.supervise import bring_down, interrupted_by_signals, leftovers
 
+RELUCTANT = "trap 'sleep 1; exit 143' TERM; echo ready; while :; do sleep 0.1; done"
+"""A program that takes a second to end: long enough for `down` to find it."""
+
 
 def test_down_without_a_stack_says_so_and_tidies(tmp_path: Path) -> None:
     """Files of a stack that is long gone are removed."""
@@ -28,9 +31,11 @@ def test_a_process_that_took_an_old_number_is_not_a_leftover() -> None:
 
 def test_down_waits_for_the_guards_of_a_killed_supervisor(tmp_path: Path) -> None:
     """They end by themselves; `down` returns when they have."""
-    program = guarded.start(["sleep", "1000"], tmp_path / "log", folder=tmp_path, env=dict(os.environ), grace_s=1)
+    program = guarded.start(["sh", "-c", RELUCTANT], tmp_path / "log", folder=tmp_path, env=dict(os.environ), grace_s=10)
     part = PartReport("redis", Kind.STARTED, Health.READY, "redis", pids=(program.guard_pid, program.pid))
     assert leftovers([part]) == [program.guard_pid, program.pid]
+    while "ready" not in (tmp_path / "log").read_text():
+        pass
     StateFiles(tmp_path).write(StackState(2**30, parts=(part,)))
     program.say("stop")
     assert bring_down(tmp_path)
