@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,12 @@ from deploy.local.report import Health, Kind, PartReport
 from deploy.local.state import StackState, StateFiles
 from deploy.local.supervise import bring_down, interrupted_by_signals, leftovers
 
-RELUCTANT = "trap 'sleep 1; exit 143' TERM; echo ready; while :; do sleep 0.1; done"
+RELUCTANT = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(143)))
+print("ready", flush=True)
+time.sleep(1000)
+"""
 """A program that takes a second to end: long enough for `down` to find it."""
 
 
@@ -31,7 +37,9 @@ def test_a_process_that_took_an_old_number_is_not_a_leftover() -> None:
 
 def test_down_waits_for_the_guards_of_a_killed_supervisor(tmp_path: Path) -> None:
     """They end by themselves; `down` returns when they have."""
-    program = guarded.start(["sh", "-c", RELUCTANT], tmp_path / "log", folder=tmp_path, env=dict(os.environ), grace_s=10)
+    program = guarded.start(
+        [sys.executable, "-c", RELUCTANT], tmp_path / "log", folder=tmp_path, env=dict(os.environ), grace_s=10
+    )
     part = PartReport("redis", Kind.STARTED, Health.READY, "redis", pids=(program.guard_pid, program.pid))
     assert leftovers([part]) == [program.guard_pid, program.pid]
     while "ready" not in (tmp_path / "log").read_text():
