@@ -20,7 +20,7 @@ from worker.alert.detectors import View, judge
 from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
 from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
-from worker.alert.state import KeyState, RuleState
+from worker.alert.state import NEVER_MS, KeyState, RuleState
 from worker.messages import AlertEvent, AlertState, Signal
 
 _TOLD: dict[Status, AlertState] = {"firing": "firing", "stale": "stale", "resolved": "resolved"}
@@ -195,7 +195,7 @@ class _Closed(NamedTuple):
 def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, observe: Observe | None) -> _Closed:
     """Look at the windows of every boundary up to `closed_ms`."""
     detector = rule.detector
-    looks = windows.Looks(detector.bucket, rule.span_ms, state.evaluated_ms, closed_ms)
+    looks = windows.Looks(detector.bucket, rule.span_ms, _looked_until(state), closed_ms)
     events, reasons = [], []
     for at_ms in windows.boundaries(state.buckets, state.seen_ms, looks):
         before = state
@@ -209,6 +209,15 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, observe
         reasons = [RuleReason(rule.name, step.reason)]
     kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
     return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept), events, reasons)
+
+
+def _looked_until(state: RuleState) -> int:
+    """Return the boundary after which to look. Before its first message a key is not silent: nobody has heard of it.
+
+    How far the watermark lay behind when that message came is chance, and must not decide since when data is missing.
+    """
+    is_new = state.seen_ms == NEVER_MS and state.life.status == "ok" and state.buckets
+    return max(state.evaluated_ms, state.buckets[0].start_ms) if is_new else state.evaluated_ms
 
 
 def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, Scene]:

@@ -29,7 +29,7 @@ CASES = {
 }
 LATENESS = 15
 KEYS = ("entity:a", "entity:b", "topic:c")
-END = 30_000
+END = 3_000
 
 labels: st.SearchStrategy[Label] = st.sampled_from(("negative", "negative", "positive", "neutral"))
 items = st.tuples(st.integers(0, 1_200), labels, st.sampled_from([None, None, "x"]), st.sampled_from(KEYS))
