@@ -17,6 +17,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.plan import Plan, Planned
 from tests.chaos.producer import Pace, PlanProducer
 from tests.chaos.stage import PARTITIONS, Stage
+from tests.chaos.standstill import standstill
 from tests.chaos.workers import RoleName, Workers
 
 _LOOK_EVERY_S = 0.2
@@ -122,6 +123,10 @@ class Passage:
         """Raise VoidError if a message could not be sent."""
         if self.producer.failed:
             raise VoidError(self.producer.failed)
+
+    def standstill(self) -> list[str]:
+        """What holds it up, as far as Kafka and the workers tell, one line each."""
+        return [*standstill(self._stage.cluster.bootstrap, self.names), *self.workers.last_words()]
 
     def outcome(self) -> Outcome:
         """Everything that there is to see now, read from the beginning."""

@@ -203,6 +203,8 @@ def _finish(passage: Passage, evidence: Evidence, patience_s: float, tick: Calla
         evidence.stuck.append(f"{without} of {passage.producer.sent} messages have no outcome")
     if not passage.settle(SETTLE_S, tick):
         evidence.stuck.append("the relay did not reach the last signal")
+    if evidence.stuck:
+        evidence.stuck += passage.standstill()
     evidence.forced = passage.workers.stop()
 
 

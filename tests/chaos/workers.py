@@ -24,6 +24,7 @@ _LOOK_EVERY_S = 0.1
 _BACKOFF_S = 0.5
 _MOST_BACKOFF_S = 8.0
 _WELL_AFTER_S = 10.0
+_LONGEST_LINE = 300
 
 
 @dataclass
@@ -140,6 +141,11 @@ class Workers:
         now = time.monotonic()
         return [(slot.name, slot.pid, now - slot.started_at) for slot in self.slots if slot.pid]
 
+    def last_words(self) -> list[str]:
+        """The last line that each worker wrote into its log."""
+        logs = {slot.name: self._folder / f"{slot.name}.log" for slot in self.slots}
+        return [f"{name}: {_last_line(log)}" for name, log in logs.items() if log.exists()]
+
     def stop(self, limit_s: float = _GRACE_S + 5) -> list[str]:
         """Ask all to leave and wait; returns the names of those that had to be killed."""
         forced = {slot.name: slot.forced for slot in self.slots}
@@ -196,6 +202,11 @@ class Workers:
             )
         slot.started_at = now
         slot.starts += 1
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return lines[-1][:_LONGEST_LINE] if lines else "nothing"
 
 
 def resources(pid: int) -> tuple[int, int] | None:

@@ -13,8 +13,8 @@ _EVERY_S = 60.0
 class LateSignals(msgspec.Struct):
     """`signals` counts each once, `rules` once for each rule that it was late for.
 
-    `behind_ms` is the furthest that one lay behind the newest event time of its partition, `total_ms` adds that up: what the
-    allowed lateness would have had to be.
+    `behind_ms` is the furthest that one lay behind the newest event time of its partition: so much allowed lateness would have
+    let them all count. `total_ms` adds up how far behind each was.
     """
 
     signals: int = 0

@@ -1,13 +1,9 @@
 """Runs a backtest over an input: with a bar, until its end or Ctrl-C, under one or two rule files at once."""
 
-import sys
-from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Set
 from typing import NamedTuple
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from worker.alert.backtest import Backtest, Outcome
 from worker.alert.rules import RuleSet
@@ -15,6 +11,7 @@ from worker.backtest.inputs import Fault, Input
 from worker.backtest.trace import Trace
 from worker.errors import SelectionError
 from worker.messages import Signal
+from worker.progress_bar import progress_bar
 
 MAX_FAULTS = 100
 """So many are named; the others are counted."""
@@ -66,7 +63,7 @@ def run(source: Input, plan: Plan) -> Ran:
     tests = [Backtest(rules, plan.lateness_ms) for rules in (plan.rules, plan.other) if rules is not None]
     faults, interrupted = Faults(), False
     try:
-        with _bar("backtest", source.total) as bar:
+        with progress_bar("backtest", source.total) as bar:
             for batch in source.batches():
                 faults.note(batch.faults, strict=plan.strict)
                 for test in tests:
@@ -81,20 +78,10 @@ def run(source: Input, plan: Plan) -> Ran:
 def trace(source: Input, plan: Plan, keys: Set[str], trace: Trace) -> None:
     """Read the input again, and note what was seen of these keys at every boundary."""
     test = Backtest(plan.rules, plan.lateness_ms, trace.look, keys)
-    with _bar("drawing", source.total) as bar:
+    with progress_bar("drawing", source.total) as bar:
         for batch in source.batches():
             for signal in batch.signals:
                 if isinstance(signal, Signal) and signal.alert_key in keys:
                     trace.count(signal)
             test.take(batch.partition, batch.signals)
             bar.advance(bar.task_ids[0], batch.done)
-
-
-@contextmanager
-def _bar(doing: str, total: int) -> Iterator[Progress]:
-    """Show a bar on a terminal, and nothing elsewhere."""
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(doing, total=total)
-        yield progress

@@ -1,18 +1,15 @@
 """Finding the dead letters that are meant: by name, or by filters over the whole topic as it is now."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from worker.adapters.kafka import TopicSnapshot
 from worker.dead_letters.filters import Filters, Place
 from worker.dead_letters.letter import DeadLetter, read_letter
 from worker.errors import SelectionError
+from worker.progress_bar import progress_bar
 from worker.settings import KafkaSettings
 
 
@@ -59,18 +56,8 @@ class Letters:
 
     def _admitted(self, doing: str) -> Iterator[DeadLetter]:
         filters = self._selection.filters
-        with _bar(doing, self._snapshot.offsets) as bar:
+        with progress_bar(doing, self._snapshot.offsets) as bar:
             for record in self._snapshot.records(filters.since_ms, lambda count: bar.advance(bar.task_ids[0], count)):
                 letter = read_letter(record)
                 if filters.admits(letter):
                     yield letter
-
-
-@contextmanager
-def _bar(doing: str, total: int) -> Iterator[Progress]:
-    """Show a bar on a terminal, and nothing elsewhere."""
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(doing, total=total)
-        yield progress
