@@ -13,18 +13,24 @@ import structlog
 from pydantic import SecretStr, ValidationError
 
 from worker import __version__
-from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, require_topics
+from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, OffsetsSink, require_topics
+from worker.adapters.notify_store import RedisNotifyStore
 from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
 from worker.adapters.triton import TritonModel
+from worker.adapters.webhook import WebhookMessenger
 from worker.alert.keeping import require_kept
 from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
 from worker.alert.role import AlertRole
 from worker.alert.rules import RuleSet, parse_rules
 from worker.errors import ContractError, SettingsError
+from worker.notify.config import NotifyConfig, parse_notify
+from worker.notify.delivery import Delivery, DeliveryLimits
+from worker.notify.role import NotifyOptions, NotifyPorts, NotifyRole
 from worker.ops.health import Health, stall_limit_s
 from worker.ops.lifetime import Lifetime, Role
 from worker.ops.metrics import WorkerCollector, metrics_page, registry
+from worker.ops.notifying import ObservedMessenger, ObservedNotifyStore, ReceiversWatch
 from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
 from worker.ops.reload import RulesFile
 from worker.ops.server import pages, serving
@@ -45,8 +51,13 @@ from worker.settings import Settings, problems, process_id, source_problems, unk
 from worker.tls import TlsFiles
 
 log = structlog.get_logger(__name__)
-RoleName = Literal["score", "alert"]
-ROLES: tuple[RoleName, ...] = ("score", "alert")
+RoleName = Literal["score", "alert", "notify"]
+ROLES: tuple[RoleName, ...] = ("score", "alert", "notify")
+
+
+def default_roles(settings: Settings) -> tuple[RoleName, ...]:
+    """Return the roles of a worker that was not told which: score and alert, and notify where there is somebody to tell."""
+    return ROLES if settings.notify.config else ("score", "alert")
 
 
 def load_settings() -> Settings:
@@ -80,6 +91,14 @@ def load_rules(settings: Settings) -> RuleSet:
 
 def _require_kept(settings: Settings, rules: RuleSet) -> None:
     require_kept(rules, int(settings.redis.state_ttl_s * 1000), int(settings.alert.allowed_lateness_s * 1000))
+
+
+def load_notify(settings: Settings) -> NotifyConfig:
+    """Read who is told of alerts; raises SettingsError, which names the file, the line and what is wrong."""
+    path = settings.notify.config
+    if path is None:
+        raise SettingsError("notify.config (TIDINGS_NOTIFY__CONFIG) is not set: the role notify needs a notify.yaml")
+    return parse_notify(_read_text(path, "notify.config"), str(path))
 
 
 def _rules_text(settings: Settings) -> str:
@@ -157,9 +176,10 @@ def work(settings: Settings, roles: Sequence[RoleName]) -> None:
     """
     health = Health(stall_limit_s(settings), time.time, time.monotonic)
     model, watches = ModelWatch(), {name: RoleWatch(name, health) for name in roles}
-    build: dict[RoleName, Callable[[Settings, ExitStack, Start], ScoreRole | AlertRole]] = {
+    build: dict[RoleName, Callable[[Settings, ExitStack, Start], ScoreRole | AlertRole | NotifyRole]] = {
         "score": build_score,
         "alert": build_alert,
+        "notify": build_notify,
     }
 
     def built(name: RoleName, stack: ExitStack, stop: threading.Event) -> Role:
@@ -228,6 +248,38 @@ def _duplicates(settings: Settings) -> DuplicateIndex:
     return DuplicateIndex(score.duplicate_cache, window_ms, NearIndex(limits, window_ms) if limits.capacity else None)
 
 
+def build_notify(settings: Settings, stack: ExitStack, start: Start) -> NotifyRole:
+    """Build the notify role; its source is opened and closed by itself, each time that it becomes the active one."""
+    kafka, notify, config = settings.kafka, settings.notify, load_notify(settings)
+    for warning in config.warnings():
+        log.warning("notifications are not safe", receiver=warning)
+    shared = _redis(settings, stack, start)
+    store = ObservedNotifyStore(RedisNotifyStore(shared.run, shared.close, settings.redis.prefix), start.watch)
+    what, remedy = f"Kafka at {kafka.bootstrap_servers}", "is it up, and is kafka.bootstrap_servers right?"
+    start.until("kafka", what, lambda: require_topics(kafka, _topics(settings, "notify")), remedy)
+
+    def source() -> ObservedSource:
+        opened = KafkaSource(kafka, f"{kafka.group_prefix}-notify")
+        return ObservedSource(opened, start.watch, lambda: opened.statistics)
+
+    history = ObservedHistory(KafkaHistory(kafka, "notify"), start.watch)
+    ports = NotifyPorts(source, ObservedSink(OffsetsSink(), start.watch), store, history)
+    limits = DeliveryLimits(
+        max_in_flight=notify.max_in_flight, per_minute=notify.max_per_minute, max_pause_s=notify.max_pause_s
+    )
+    receivers = ReceiversWatch(config.targets)
+    delivery = Delivery(ObservedMessenger(WebhookMessenger(config.targets), start.watch, receivers), limits)
+    options = NotifyOptions(
+        topic=kafka.topics.alerts,
+        external_url=notify.external_url,
+        lease_s=notify.lease_s,
+        max_alerts=notify.max_open_alerts,
+    )
+    role = NotifyRole(ports, config, delivery, options)
+    receivers.role, start.watch.receivers = role, receivers
+    return role
+
+
 def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:
     score, kafka = settings.score, settings.kafka
     limits = BatchLimits(
@@ -265,6 +317,8 @@ def _topics(settings: Settings, role: RoleName) -> dict[str, Literal["Read", "Wr
     topics = settings.kafka.topics
     if role == "alert":
         return {topics.signals: "Read", topics.alerts: "Write"}
+    if role == "notify":
+        return {topics.alerts: "Read"}
     outputs = (topics.predictions, topics.signals, topics.dead_letters)
     return {**dict.fromkeys(settings.kafka.input_topics, "Read"), **dict.fromkeys(outputs, "Write")}
 

@@ -2,18 +2,23 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from worker.alert.matchers import fault_of
 from worker.errors import DecodeError
 from worker.messages import (
     MAX_EVENT_TIME_MS,
+    Acknowledge,
+    AlertChange,
     AlertEvent,
-    AlertState,
+    Control,
     EventTime,
+    Expire,
+    Inhibitor,
     Kind,
     Message,
     Origin,
@@ -21,6 +26,8 @@ from worker.messages import (
     Prediction,
     Record,
     Signal,
+    Silence,
+    Standing,
     Tick,
     TopicPartition,
 )
@@ -30,12 +37,18 @@ MAX_TEXT_CHARS = 8_192
 MAX_BODY_BYTES = 262_144
 MAX_DEPTH = 100
 """Objects and lists within each other. What lies deeper many JSON libraries refuse, the next reader of `extra` among them."""
-
 T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Entity = Annotated[str, Meta(max_length=256, pattern=r"\S")]
 Line = Annotated[str, Meta(max_length=2_048)]
-AlertType = Literal["io.tidings.alert.firing", "io.tidings.alert.stale", "io.tidings.alert.resolved"]
+AlertType = Literal[
+    "io.tidings.alert.firing",
+    "io.tidings.alert.stale",
+    "io.tidings.alert.resolved",
+    "io.tidings.alert.acknowledged",
+    "io.tidings.alert.suppressed",
+    "io.tidings.alert.unsuppressed",
+]
 
 
 class InputMessage(msgspec.Struct, forbid_unknown_fields=False):
@@ -83,13 +96,16 @@ class Clock(NamedTuple):
     max_future_ms: int
 
 
-_ALERT_TYPES: dict[AlertState, AlertType] = {
+_ALERT_TYPES: dict[AlertChange, AlertType] = {
     "firing": "io.tidings.alert.firing",
     "stale": "io.tidings.alert.stale",
     "resolved": "io.tidings.alert.resolved",
+    "acknowledged": "io.tidings.alert.acknowledged",
+    "suppressed": "io.tidings.alert.suppressed",
+    "unsuppressed": "io.tidings.alert.unsuppressed",
 }
 _CLOUD_EVENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
-_TICK = ("tidings.control", b"tick")
+_CONTROL = "tidings.control"
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKET = re.compile(r"[][{}]")
 _KNOWN = frozenset(InputMessage.__struct_fields__)
@@ -97,7 +113,10 @@ _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input_decoder = msgspec.json.Decoder(InputMessage)
 _encoder = msgspec.json.Encoder()
 _signal_decoder = msgspec.json.Decoder(Signal)
-_tick_decoder = msgspec.json.Decoder(Tick)
+_control_decoders: dict[bytes, msgspec.json.Decoder[Any]] = {
+    kind.__name__.lower().encode(): msgspec.json.Decoder(kind)
+    for kind in (Tick, Acknowledge, Silence, Expire, Inhibitor, Standing)
+}
 _prediction_decoder = msgspec.json.Decoder(Prediction)
 _cloud_event_decoder = msgspec.json.Decoder(CloudEvent)
 
@@ -215,19 +234,42 @@ def decode_signal(body: bytes | None) -> Signal:
     return _decode(_signal_decoder, body or b"", "invalid_signal")
 
 
-def tick_record(partition: TopicPartition, tick: Tick) -> OutRecord:
-    """Return the tick for its partition of signals; a header tells it from a signal."""
-    return OutRecord(partition.topic, None, _encoder.encode(tick), (_TICK,), partition=partition.partition)
+def control_record(partition: TopicPartition, control: Control) -> OutRecord:
+    """Return the control record for a partition of signals; a header tells it from a signal."""
+    header = (_CONTROL, type(control).__name__.lower().encode())
+    return OutRecord(partition.topic, None, _encoder.encode(control), (header,), partition=partition.partition)
 
 
-def decode_placed(record: Record) -> Signal | Tick:
-    """Decode what a partition of `sentiment.signals` holds; raises DecodeError (`invalid_signal`, `invalid_tick`)."""
-    if _TICK in record.headers:
-        return _decode(_tick_decoder, record.value or b"", "invalid_tick")
-    return decode_signal(record.value)
+def is_control(record: Record) -> bool:
+    """Tell whether a record of `sentiment.signals` is no signal, whatever else it is."""
+    return any(name == _CONTROL for name, _ in record.headers)
 
 
-def believed(placed: Signal | Tick, record_ms: int, max_future_ms: int) -> Signal | Tick:
+def decode_placed(record: Record) -> Signal | Control:
+    """Decode what a partition of `sentiment.signals` holds.
+
+    Raises:
+        DecodeError: `invalid_signal`; `invalid_<kind>` of a control record; `unknown_control`, as a later version may write.
+    """
+    kind = next((value or b"" for name, value in record.headers if name == _CONTROL), None)
+    if kind is None:
+        return decode_signal(record.value)
+    if kind not in _control_decoders:
+        raise DecodeError("unknown_control", f"no such control record: {kind[:40]!r}")
+    invalid = f"invalid_{kind.decode()}"
+    control: Control = _decode(_control_decoders[kind], record.value or b"", invalid)
+    if fault := _fault_of(control):
+        raise DecodeError(invalid, fault)
+    return control
+
+
+def _fault_of(control: Control) -> str | None:
+    if isinstance(control, Standing):
+        return next((fault for silence in control.silences if (fault := fault_of(silence))), None)
+    return fault_of(control) if isinstance(control, Silence) else None
+
+
+def believed(placed: Signal | Control, record_ms: int, max_future_ms: int) -> Signal | Control:
     """Return the signal, at its record's own time if it says that it is of a time further ahead of that.
 
     So one wrong clock cannot push the watermark ahead and make all others late. It asks no clock: whoever reads the record,
@@ -242,7 +284,7 @@ def encode_alert_event(event: AlertEvent) -> bytes:
     """Wrap in a CloudEvents 1.0 envelope and encode, for the Redis stream and `sentiment.alerts`."""
     time = datetime.fromtimestamp(event.at_ms / 1000, UTC)
     source = f"/tidings/rules/{event.rule}"
-    kind = _ALERT_TYPES[event.state]
+    kind = _ALERT_TYPES[event.change or event.state]
     return _encoder.encode(CloudEvent(id=event.id, source=source, type=kind, subject=event.alert_key, time=time, data=event))
 
 

@@ -13,6 +13,8 @@ from worker import __version__
 from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
+from worker.notify import commands as notify
+from worker.open_alerts import commands as open_alerts
 from worker.rule_files import commands as rule_files
 
 console = Console()
@@ -45,12 +47,20 @@ def register(app: typer.Typer) -> None:
     app.command("tail")(tail)
     app.command("schema")(schema)
     dead_letters.register(app)
+    open_alerts.register(app)
     backtest.register(app)
     rule_files.register(app)
+    notify.register(app)
 
 
 def work(
-    roles: Annotated[str, typer.Option(help="Roles to run, separated by commas: score, alert.")] = "score,alert",
+    roles: Annotated[
+        str | None,
+        typer.Option(
+            help="Roles to run, separated by commas: score, alert, notify.",
+            show_default="score,alert, and notify if notify.config is set",
+        ),
+    ] = None,
 ) -> None:
     """Run the worker until SIGTERM or Ctrl-C.
 
@@ -65,12 +75,15 @@ def work(
     from worker import app
     from worker.ops import log
 
-    names = [name for name in app.ROLES if name in {part.strip() for part in roles.split(",")}]
-    if unknown := {part.strip() for part in roles.split(",")} - set(names):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: expected score, alert or both", param_hint="--roles")
+    asked = {part.strip() for part in roles.split(",")} if roles is not None else None
+    names = [name for name in app.ROLES if asked is not None and name in asked]
+    if unknown := (asked or set()) - set(names):
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: expected score, alert, notify or several of them", param_hint="--roles"
+        )
     settings = app.load_settings()
     log.configure(settings.log)
-    app.work(settings, names)
+    app.work(settings, names or list(app.default_roles(settings)))
 
 
 def check(

@@ -169,6 +169,11 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     origin: Origin
 
 
+Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
+Author = Annotated[str, Meta(max_length=256, pattern=r"\S")]
+Comment = Annotated[str, Meta(max_length=1_024, pattern=r"\S")]
+
+
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """Said in a partition of `sentiment.signals` that has been silent for long, at `at_ms` by the clock of who noticed.
 
@@ -176,6 +181,55 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     """
 
     at_ms: EventTime
+
+
+class Acknowledge(msgspec.Struct, frozen=True, gc=False):
+    """Said in the partition of an alert's key: somebody takes the alert upon themselves, at `at_ms` by their clock."""
+
+    alert_key: Annotated[str, Meta(min_length=1, max_length=1_024)]
+    alert_id: Identifier
+    author: Author
+    comment: Comment
+    at_ms: EventTime
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """Said in every partition: in the event time `[starts_at_ms, ends_at_ms)` nobody is to be woken by what all matchers match.
+
+    Each matcher is written as in Alertmanager. A silence of the same id takes the place of the one before.
+    """
+
+    id: Identifier
+    matchers: Annotated[tuple[Annotated[str, Meta(max_length=1_024)], ...], Meta(min_length=1, max_length=16)]
+    ends_at_ms: EventTime
+    author: Author
+    comment: Comment
+    starts_at_ms: EventTime = 0
+
+
+class Expire(msgspec.Struct, frozen=True, gc=False):
+    """Said in every partition: the silence of this id is over."""
+
+    id: Identifier
+
+
+class Inhibitor(msgspec.Struct, frozen=True):
+    """Said in every partition by who relays an alert that may inhibit others: whether it is firing now."""
+
+    alert_id: Identifier
+    labels: Annotated[dict[str, str], Meta(max_length=256)]
+    firing: bool
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Said again from time to time in a partition: what is in force there, for who reads the log from the middle."""
+
+    silences: tuple[Silence, ...] = ()
+    inhibitors: tuple[Inhibitor, ...] = ()
+
+
+Control = Tick | Acknowledge | Silence | Expire | Inhibitor | Standing
+"""What stands in `sentiment.signals` beside signals."""
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
@@ -225,7 +279,8 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     the second on the `episode`: the first is the alert's beginning, and each return from silence begins another. `at_ms` is the
     event time of the change. `reason` is the life cycle's named reason. `labels` are those that silences and receivers go by.
     `change` is what happened; acknowledged and suppressed alerts keep their `state`. `suppressed_by` names what keeps an alert
-    quiet by, `silence:<id>` or `inhibition:<alert id>`: nobody should be woken by it as long as there is any.
+    quiet by, `silence:<id>` or `inhibition:<alert id>`: nobody should be woken by it as long as there is any. `revision` counts
+    the alert's acknowledgements and changes of suppression so far; the ids of their events end in it.
     """
 
     id: str
@@ -244,5 +299,6 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     change: AlertChange | None = None
     acknowledgement: Acknowledgement | None = None
     suppressed_by: tuple[str, ...] = ()
+    revision: int = 0
     labels: dict[str, str] = {}
     link: str | None = None

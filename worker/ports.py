@@ -90,6 +90,14 @@ class Source(Protocol):
         """Return for each partition the first offset whose timestamp is at or after `timestamp_ms`, else its end offset."""
         ...
 
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        """Return all partitions of a topic, whoever has them, in order.
+
+        Raises:
+            RetryableError: the cluster did not answer.
+        """
+        ...
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Stop returning records of these partitions; polling goes on, and the membership with it."""
         ...
@@ -189,19 +197,22 @@ class PartitionState(msgspec.Struct, frozen=True):
     """Where one partition of `sentiment.signals` stands.
 
     `next_offset` is the next signal to read, `max_event_time_ms` the largest event time seen (the watermark follows from it),
-    `due` maps each alert key with a timer to the event time at which it must be looked at.
+    `due` maps each alert key with a timer to the event time at which it must be looked at. `suppression` is what keeps alerts
+    quiet, encoded; None where nothing was ever stored of it.
     """
 
     next_offset: int
     max_event_time_ms: int
     due: dict[str, int]
+    suppression: bytes | None = None
 
 
 class AlertCommit(msgspec.Struct, frozen=True, kw_only=True):
     """The effects of a run of signals of one partition, from `expected_offset` (None: nothing stored yet) to `next_offset`.
 
     `states` maps alert keys to their encoded state; `due` to their timers, None where a timer is to go. `events` are in order
-    of (offset, sequence).
+    of (offset, sequence). `open` maps alert ids to their last event, None where the alert has ended; `suppression` is what
+    keeps alerts quiet, encoded, None where that is as before.
 
     Raises:
         ValueError: the offsets do not grow, or the events are not of this run or out of order.
@@ -214,6 +225,8 @@ class AlertCommit(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[str, bytes]
     due: dict[str, int | None]
     events: tuple[StoredEvent, ...]
+    open: dict[str, AlertEvent | None] = {}
+    suppression: bytes | None = None
 
     def __post_init__(self) -> None:
         places = [(stored.offset, stored.sequence) for stored in self.events]
@@ -234,6 +247,10 @@ class AlertStore(Protocol):
 
     def states(self, partition: TopicPartition, keys: Sequence[str]) -> dict[str, bytes]:
         """Return the stored state of those keys that have one."""
+        ...
+
+    def open_alerts(self, partition: TopicPartition) -> dict[str, AlertEvent]:
+        """Return the last event of each open alert, by alert id."""
         ...
 
     def commit(self, commit: AlertCommit) -> None:

@@ -70,7 +70,7 @@ class KafkaSettings(KafkaWire):
     replication_factor: Count = 1
     """Replicas of a topic that `tidings check --create-topics` creates."""
     group_prefix: str = "tidings"
-    """Consumer groups are named <prefix>-score and <prefix>-alert."""
+    """Consumer groups are named <prefix>-score, <prefix>-alert and <prefix>-notify."""
     transactional_id: str | None = None
     """Prefix of the transactional ids; by default the host name and process id, unique per process."""
     transaction_timeout_s: Seconds = 30
@@ -183,6 +183,25 @@ class AlertSettings(Section):
     """Signals decided whose events Kafka has not taken yet; past it the partitions are paused."""
 
 
+class NotifySettings(Section):
+    """Who is told of alerts, and how hard to try."""
+
+    config: Path | None = None
+    """notify.yaml, with routes and receivers; where it is set, `tidings work` runs the role notify too."""
+    external_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """What notifications name as the place where alerts can be looked at."""
+    lease_s: Annotated[float, Field(ge=3, le=3600)] = 15
+    """One notifier works at a time; if it dies, another takes over after so long."""
+    max_in_flight: Count = 16
+    """Notifications on their way at one time, one for each integration."""
+    max_per_minute: Count = 60
+    """Notifications to one integration."""
+    max_pause_s: Seconds = 300
+    """How long a receiver that fails is left alone at most; 1 s at first."""
+    max_open_alerts: Count = 100_000
+    """Open alerts kept; further ones are counted, logged, and told to nobody."""
+
+
 class OpsSettings(Section):
     """What operators see of a worker, and how long it may take to leave."""
 
@@ -222,6 +241,7 @@ class Settings(BaseSettings):
     triton: TritonSettings = TritonSettings()
     score: ScoreSettings = ScoreSettings()
     alert: AlertSettings = AlertSettings()
+    notify: NotifySettings = NotifySettings()
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
 

@@ -89,12 +89,14 @@ def _signal(record: Record) -> Text:
 def _alert(record: Record) -> Text:
     event = decode_alert_event(record.value or b"")
     evidence = event.evidence
+    change = event.change or event.state
     head = Text.assemble(
-        (f"{event.state:<8} ", "red bold" if event.state == "firing" else "green bold"),
+        (f"{change:<8} ", "red bold" if change == "firing" else "green bold"),
         (f"{event.alert_key}  ", "cyan"),
         f"{event.rule} ({event.severity}) at {datetime.fromtimestamp(event.at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC\n"
         f"  {evidence.negatives} of {evidence.messages} negative, {evidence.detector} {evidence.statistic:.3f} "
         f"against {evidence.threshold:.3f}: {event.reason}",
+        (f"\n  quiet by {', '.join(event.suppressed_by)}" if event.suppressed_by else "", "dim"),
     )
     return Text("\n").join([head, *(Text(f"  {sample.score:+.3f} {sample.excerpt}", "dim") for sample in evidence.samples)])
 

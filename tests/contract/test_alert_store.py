@@ -17,7 +17,7 @@ from tests.contract.redis_servers import running_redis
 from tests.unit.worker.alert.builders import event
 from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
 from worker.errors import FatalError, FencedError, RetryableError
-from worker.messages import TopicPartition
+from worker.messages import Acknowledgement, TopicPartition
 from worker.ports import AlertCommit, AlertStore, PartitionState, StoredEvent, StreamPart
 from worker.testing.alert_store import InMemoryAlertStore
 
@@ -90,6 +90,56 @@ def test_a_commit_writes_all_its_parts(store: AlertStore) -> None:
     store.commit(first)
     state = PartitionState(10, 1_000, {"a": 60_000, "b": 70_000})
     assert everything(store) == (state, {"a": b"\x01\x00\xff", "b": b"B"}, [stored(9)])
+
+
+def test_the_book_of_open_alerts_follows_the_commits(store: AlertStore) -> None:
+    """The last event of each, one that is not named stays, None takes one out; and a partition knows its own only."""
+    assert store.open_alerts(P3) == {}
+    one, two = (
+        event(alert_id="one", alert_key="topic:naïve 😀"),
+        event(alert_id="two", acknowledgement=Acknowledgement("k", "c", 1)),
+    )
+    store.commit(commit(None, 10, open={"one": one, "two": event(alert_id="two")}))
+    store.commit(commit(10, 11, open={"two": two, "never": None}))
+    assert store.open_alerts(P3) == {"one": one, "two": two}
+    store.commit(commit(11, 12, open={"one": None}))
+    assert (store.open_alerts(P3), store.open_alerts(P4)) == ({"two": two}, {})
+
+
+def test_what_keeps_alerts_quiet_is_stored_when_it_changes(store: AlertStore) -> None:
+    """None leaves it as it was."""
+    store.commit(commit(None, 10))
+    assert store.load(P3) == PartitionState(10, 1_000, {}, None)
+    store.commit(commit(10, 11, suppression=b"\x01\x00\xff"))
+    store.commit(commit(11, 12))
+    assert store.load(P3) == PartitionState(12, 1_000, {}, b"\x01\x00\xff")
+
+
+def test_a_fenced_commit_changes_neither_book_nor_silences(store: AlertStore) -> None:
+    """As it changes nothing else."""
+    store.commit(commit(None, 10, open={"one": event(alert_id="one")}, suppression=b"1"))
+    with pytest.raises(FencedError):
+        store.commit(commit(5, 30, open={"one": None, "two": event(alert_id="two")}, suppression=b"2"))
+    assert list(store.open_alerts(P3)) == ["one"]
+    assert store.load(P3) == PartitionState(10, 1_000, {}, b"1")
+
+
+def test_partitions_that_are_known(real: RedisAlertStore) -> None:
+    """Those of which anything is stored, however many there are; a gap ends the search unless it is said how many there are."""
+    for number in (0, 3, 60, 100):
+        real.commit(commit(None, 1, partition=TopicPartition("t", number)))
+    assert [one.partition for one in real.known("t", 1)] == [0, 3, 60, 100]
+    real.commit(commit(None, 1, partition=TopicPartition("t", 400)))
+    assert [one.partition for one in real.known("t", 1)] == [0, 3, 60, 100]
+    assert [one.partition for one in real.known("t", 401)] == [0, 3, 60, 100, 400]
+
+
+def test_a_book_that_outlived_the_rest_begins_anew(real: RedisAlertStore, client: Redis, prefix: str) -> None:
+    """Where only the offset was lost, what was open then is for the rebuild to say."""
+    real.commit(commit(None, 10, open={"one": event(alert_id="one")}, suppression=b"1"))
+    client.delete(f"{prefix}:{{sentiment.signals-3}}:meta")
+    real.commit(commit(None, 12))
+    assert (real.open_alerts(P3), real.load(P3)) == ({}, PartitionState(12, 1_000, {}, None))
 
 
 def test_a_later_commit_changes_what_it_names(store: AlertStore) -> None:
@@ -255,14 +305,17 @@ def test_states_expire(real: RedisAlertStore, client: Redis, prefix: str) -> Non
 
 def test_keys_of_a_partition_share_a_hash_slot(real: RedisAlertStore, client: Redis, prefix: str) -> None:
     """All keys lie in one slot, even where an alert key has braces of its own."""
-    real.commit(commit(None, 10, states={"a": b"1", "entity:{x}y": b"2"}, due={"a": 1}, events=(stored(9),)))
+    book: dict[str, Any] = {"open": {"one": event()}, "suppression": b"1"}
+    real.commit(commit(None, 10, states={"a": b"1", "entity:{x}y": b"2"}, due={"a": 1}, events=(stored(9),), **book))
     keys = sorted(client.scan_iter(f"{prefix}:*"))
     assert [key.decode().removeprefix(f"{prefix}:{{sentiment.signals-3}}:") for key in keys] == [
         "alerts",
         "due",
         "meta",
+        "open",
         "state:a",
         "state:entity:{x}y",
+        "suppression",
     ]
     assert len({key_slot(key) for key in keys}) == 1
 

@@ -9,7 +9,7 @@ from tests.contract.kafka_brokers import RealBroker
 from tests.unit.worker.alert.builders import rules, signal
 from worker.backtest.inputs import opened
 from worker.backtest.running import Plan, run
-from worker.codec import encode_signal, tick_record
+from worker.codec import control_record, encode_signal
 from worker.errors import RetryableError
 from worker.messages import OutRecord, Tick, TopicPartition
 
@@ -28,7 +28,7 @@ def test_a_topic_is_tested_up_to_its_end(real: RealBroker) -> None:
     topic = real.topic(partitions=2)
     for one in BAD:
         real.produce(OutRecord(topic, None, encode_signal(one)), partition=0)
-    tick = tick_record(TopicPartition(topic, 0), Tick(60_000))
+    tick = control_record(TopicPartition(topic, 0), Tick(60_000))
     real.produce(OutRecord(topic, None, tick.value, tick.headers), partition=0)
     for body in (encode_signal(signal(1_000, "positive", alert_key="topic:x")), b"no signal"):
         real.produce(OutRecord(topic, None, body), partition=1)

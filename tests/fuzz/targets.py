@@ -17,16 +17,20 @@ import numpy as np
 from rich.console import Console
 
 from deploy.local.triton_backend.onnxruntime.merging import batch_size, group_by_shape, merge, split
+from worker.alert.matchers import parse_matchers
 from worker.alert.parameters import parse_duration
 from worker.alert.rules import parse_rules
 from worker.alert.state import KeyState, RuleState, decode_state, encode_state
+from worker.alert.suppression import Suppression
 from worker.alert.windows import add
 from worker.app import load_settings
 from worker.codec import (
     Clock,
+    control_record,
     dead_letter,
     decode_alert_event,
     decode_message,
+    decode_placed,
     decode_prediction,
     decode_signal,
     encode_alert_event,
@@ -37,7 +41,20 @@ from worker.dead_letters.filters import parse_moment, parse_offsets, parse_patte
 from worker.dead_letters.letter import read_letter, sent_again
 from worker.dead_letters.showing import as_json, table, whole
 from worker.errors import ContractError, DecodeError, FatalError, SettingsError
-from worker.messages import Headers, Matches, ModelRef, Probabilities, Record, Sentiment
+from worker.messages import (
+    Expire,
+    Headers,
+    Inhibitor,
+    Matches,
+    ModelRef,
+    Probabilities,
+    Record,
+    Sentiment,
+    Signal,
+    Silence,
+    Standing,
+    TopicPartition,
+)
 from worker.redact import Redactor
 from worker.score.contract import parse_contract
 from worker.score.matching import Matcher, parse_watchlist
@@ -48,6 +65,10 @@ from worker.tail import line_of
 Target = Callable[[bytes], None]
 NOW_MS = 1_760_000_000_000
 ROOT = Path(__file__).parents[2]
+_INHIBIT = """
+rules: [{name: a, detector: {type: share}}]
+inhibit: [{source_matchers: [severity=critical], target_matchers: [topic=film], equal: [entity]}]
+"""
 GOOD = Sentiment("positive", Probabilities(0.1, 0.2, 0.7), 0.6)
 
 
@@ -88,6 +109,33 @@ def alert_event(data: bytes) -> None:
     except DecodeError:
         return
     assert decode_alert_event(encode_alert_event(found)) == found
+
+
+def control(data: bytes) -> None:
+    """A control record among the signals: the kind on the first line, the body behind it. What is taken can be acted on."""
+    kind, _, body = data.partition(b"\n")
+    partition = TopicPartition("signals", 0)
+    try:
+        found = decode_placed(Record(*partition, 1, None, body, NOW_MS, (("tidings.control", kind),)))
+    except DecodeError:
+        return
+    assert not isinstance(found, Signal)
+    again = control_record(partition, found)
+    assert decode_placed(Record(*partition, 1, None, again.value, NOW_MS, again.headers)) == found
+    if isinstance(found, Silence | Expire | Inhibitor | Standing):
+        suppression = Suppression(parse_rules(_INHIBIT).inhibit)
+        suppression.take(found, NOW_MS)
+        suppression.by("one", {"topic": "film"}, NOW_MS)
+        restored = Suppression()
+        restored.restore(suppression.encode())
+        assert restored.encode() == suppression.encode()
+
+
+def matchers(data: bytes) -> None:
+    """Matchers of labels, as people write them."""
+    with contextlib.suppress(ValueError):
+        for matcher in parse_matchers(_text(data)):
+            matcher.admits({matcher.name: "film"})
 
 
 def state(data: bytes) -> None:
@@ -193,7 +241,8 @@ def merged(data: bytes) -> None:
 TARGETS: Mapping[str, Target] = {
     target.__name__: target
     for target in (
-        message, prediction, signal, alert_event, state, watchlist, rules, contract, settings, durations, letter, shown, tokens,
+        message, prediction, signal, alert_event, control, matchers, state, watchlist, rules, contract, settings, durations,
+        letter, shown, tokens,
         redacted, merged,
     )
 }  # fmt: skip

@@ -252,8 +252,11 @@ def exercise(settings: Settings) -> None:
                 states={"a": b"1"},
                 due=due,
                 events=(event,),
+                open={"one": event.event if number == 0 else None},
+                suppression=b"1",
             )
             store.commit(commit)
+            store.open_alerts(partition)
         assert store.states(partition, ["a"]) == {"a": b"1"}
         store.events(partition, 0, 10)
         store.trim(partition, first + 1)

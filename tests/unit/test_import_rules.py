@@ -11,18 +11,27 @@ from tests.unit.source_tree import Module, own_imports, read_modules
 
 LEAVES = frozenset({"worker.messages", "worker.errors", "worker.settings", "worker.wire", "worker.backoff"})
 ROLES = frozenset(
-    {"worker.score.role", "worker.score.inference", "worker.alert.role", "worker.alert.loading", "worker.alert.relay"}
+    {
+        "worker.score.role",
+        "worker.score.inference",
+        "worker.alert.role",
+        "worker.alert.loading",
+        "worker.alert.relay",
+        "worker.alert.sources",
+        "worker.notify.role",
+        "worker.notify.delivery",
+    }
 )
 """What runs the ports, on a clock, and decides nothing of its own."""
-IMPURE = ROLES | {"worker.score.tokenizer"}
-"""Modules of `score` and `alert` that are not pure: the roles, and what holds a file."""
+IMPURE = ROLES | {"worker.score.tokenizer", "worker.notify.commands"}
+"""Modules of `score`, `alert` and `notify` that are not pure: the roles, what holds a file, and commands."""
 PURE_OF_BACKTEST = frozenset(
     f"worker.backtest.{name}" for name in ("comparing", "incidents", "moments", "rows", "scoring", "trace")
 )
 """What of the backtest decides and does nothing else; the rest reads, shows and draws."""
 OPTIONAL = {"matplotlib": "worker.backtest.plot", "pyarrow": "worker.backtest.parquet"}
 """Libraries of an extra, and the one module of the worker that may import each, so that the others load without it."""
-CLIENTS = {"confluent_kafka": "kafka", "tritonclient": "triton", "redis": "redis", "onnxruntime": "onnx"}
+CLIENTS = {"confluent_kafka": "kafka", "tritonclient": "triton", "redis": "redis", "onnxruntime": "onnx", "urllib3": "webhook"}
 """Each client library and the one adapter that may import it."""
 ENVIRONMENT_READERS = frozenset(
     {
@@ -56,7 +65,9 @@ def is_pure(name: str) -> bool:
     """Tell whether a module decides and does nothing else."""
     if name in PURE_OF_BACKTEST:
         return True
-    pure_packages = within(name, "worker.codec", "worker.schema", "worker.redact", "worker.score", "worker.alert")
+    pure_packages = within(
+        name, "worker.codec", "worker.schema", "worker.redact", "worker.score", "worker.alert", "worker.notify"
+    )
     return pure_packages and name not in IMPURE
 
 
@@ -212,6 +223,8 @@ def test_every_module_keeps_the_import_rules() -> None:
         ("worker.alert.role", "from worker.adapters import redis", "roles construct nothing"),
         ("worker.planted", "from confluent_kafka import Consumer", "a client has one adapter"),
         ("worker.adapters.triton", "import redis", "a client has one adapter"),
+        ("worker.notify.delivery", "import urllib3", "a client has one adapter"),
+        ("worker.notify.groups", "import time", "pure modules know no client, clock or system"),
         ("worker.adapters.triton", "from worker.adapters.kafka.config import x", "adapters do not import each other"),
         ("worker.planted", "import training.data", "worker stands alone"),
         ("worker.planted", "from deploy.local import stack", "worker stands alone"),

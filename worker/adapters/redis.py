@@ -5,6 +5,8 @@ What there is of partition 3 of `sentiment.signals`; all of it shares a hash tag
     tidings:{sentiment.signals-3}:meta              hash     next_offset, max_event_time_ms, digest of the last commit
     tidings:{sentiment.signals-3}:state:<alert key> string   one key's state, with a time to live
     tidings:{sentiment.signals-3}:due               zset     alert key -> event time at which to look at it
+    tidings:{sentiment.signals-3}:open              hash     alert id -> its last event, CloudEvents JSON, for each open alert
+    tidings:{sentiment.signals-3}:suppression       string   silences and inhibitors
     tidings:{sentiment.signals-3}:alerts            stream   id <signal offset + 1>-<sequence>, field `event`: CloudEvents JSON
     tidings:alerts                                  channel  {"stream": ..., "id": ...}: look there
 
@@ -29,13 +31,14 @@ from redis.retry import Retry
 
 from worker.codec import decode_alert_event, encode_alert_event
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError, SettingsError
-from worker.messages import TopicPartition
+from worker.messages import AlertEvent, TopicPartition
 from worker.ports import AlertCommit, PartitionState, StoredEvent, StreamPart
 from worker.tls import TlsFiles, refuses_us, speaks_tls
 
 _COMMIT = files("worker.adapters").joinpath("commit.lua").read_text()
 _EVENTS = files("worker.adapters").joinpath("events.lua").read_text()
 _KEYS_PER_READ = 1_000
+_GAP = 64
 _FATAL = (
     redis_errors.AuthenticationError,
     redis_errors.AuthorizationError,
@@ -129,7 +132,8 @@ class RedisAlertStore:
             if next_offset is None or newest_ms is None:
                 return None
             due = cast("list[tuple[bytes, float]]", self._client.zrange(key("due"), 0, -1, withscores=True))
-        return PartitionState(int(next_offset), int(newest_ms), {name.decode(): int(at_ms) for name, at_ms in due})
+            (suppression,) = cast("list[bytes | None]", self._client.mget([key("suppression")]))
+        return PartitionState(int(next_offset), int(newest_ms), {name.decode(): int(at) for name, at in due}, suppression)
 
     def states(self, partition: TopicPartition, keys: Sequence[str]) -> dict[str, bytes]:
         """See `AlertStore.states`."""
@@ -140,6 +144,31 @@ class RedisAlertStore:
             with _translated():
                 values = cast("list[bytes | None]", self._client.mget([key(f"state:{name}") for name in part]))
             found.update((name, value) for name, value in zip(part, values, strict=True) if value is not None)
+        return found
+
+    def open_alerts(self, partition: TopicPartition) -> dict[str, AlertEvent]:
+        """See `AlertStore.open_alerts`."""
+        with _translated(self._peer):
+            found = cast("dict[bytes, bytes]", self._client.hgetall(self._key_of(partition)("open")))
+        return {alert.decode(): _event(f"open alert {alert.decode()}", body) for alert, body in found.items()}
+
+    def suppression(self, partition: TopicPartition) -> bytes | None:
+        """Return what keeps alerts of the partition quiet, encoded; None where nothing was stored of it."""
+        with _translated(self._peer):
+            return cast("list[bytes | None]", self._client.mget([self._key_of(partition)("suppression")]))[0]
+
+    def known(self, topic: str, at_least: int) -> list[TopicPartition]:
+        """Return the partitions of a topic of which anything is stored, looking at `at_least` so many, and on from there.
+
+        Redis does not know how many there are: it is enough that no `_GAP` partitions in a row were never written to.
+        """
+        found, number = list[TopicPartition](), 0
+        while number < max(at_least, found[-1].partition + 1 + _GAP if found else _GAP):
+            partition = TopicPartition(topic, number)
+            with _translated(self._peer):
+                if self._client.hget(self._key_of(partition)("meta"), "next_offset") is not None:
+                    found.append(partition)
+            number += 1
         return found
 
     def commit(self, commit: AlertCommit) -> None:
@@ -177,6 +206,11 @@ class RedisAlertStore:
             kept_from = min(_parse_id(oldest[-1][0]), (before_offset + 1, 0))
             self._client.xtrim(stream, minid=f"{kept_from[0]}-{kept_from[1]}", approximate=False)
 
+    def run(self, script: str, keys: list[str], arguments: Sequence[str | bytes | int]) -> object:
+        """Run a script of another part of ours, whose keys share a slot; raises as every call here does."""
+        with _translated():
+            return self._run_script(script, keys, arguments)
+
     def close(self) -> None:
         """See `AlertStore.close`."""
         self._client.close()
@@ -192,11 +226,15 @@ class RedisAlertStore:
     def _script_input(self, commit: AlertCommit) -> tuple[list[str], list[str | bytes | int]]:
         key = self._key_of(commit.partition)
         channel, stream = f"{self._options.prefix}:alerts", key("alerts")
-        keys = [key("meta"), key("due"), stream, *(key(f"state:{name}") for name in commit.states)]
+        keys = [key("meta"), key("due"), stream, key("open"), key("suppression")]
+        keys += [key(f"state:{name}") for name in commit.states]
         expected = "" if commit.expected_offset is None else commit.expected_offset
         ttl_ms = int(self._options.state_ttl_s * 1_000)
         arguments: list[str | bytes | int] = [expected, commit.next_offset, commit.max_event_time_ms, _digest(commit)]
-        arguments += [ttl_ms, channel, len(commit.due), len(commit.events), *commit.states.values()]
+        arguments += [ttl_ms, channel, len(commit.due), len(commit.events), len(commit.open), commit.suppression or ""]
+        for alert, event in commit.open.items():
+            arguments += [alert, "" if event is None else encode_alert_event(event)]
+        arguments += commit.states.values()
         for name, at_ms in commit.due.items():
             arguments += [name, "" if at_ms is None else at_ms]
         for stored in commit.events:
@@ -344,7 +382,11 @@ def _parse_id(entry_id: bytes) -> tuple[int, int]:
 
 def _stored_event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> StoredEvent:
     after, sequence = _parse_id(entry_id)
+    return StoredEvent(after - 1, sequence, _event(f"the alert stream's entry {entry_id.decode()}", fields[b"event"]))
+
+
+def _event(name: str, body: bytes) -> AlertEvent:
     try:
-        return StoredEvent(after - 1, sequence, decode_alert_event(fields[b"event"]))
+        return decode_alert_event(body)
     except DecodeError as error:
-        raise FatalError(f"the alert stream's entry {entry_id.decode()} cannot be read: {error}") from error
+        raise FatalError(f"{name} cannot be read: {error}") from error

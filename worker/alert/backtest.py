@@ -2,7 +2,8 @@
 
 As live, each partition has its own watermark, which moves with signals alone: what the last signals of an input leave open
 stays open, and a window is looked at once the allowed lateness has passed. Silence is told by ticks, which the topic has and a
-file has not: there an alert goes stale by its rule's `no_data` alone.
+file has not: there an alert goes stale by its rule's `no_data` alone. Acknowledgements, silences and inhibitors too are of the
+topic: they are taken as they stand there, so under other rules those inhibit that did under the rules of then.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from worker.alert.flow import Flow
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState
 from worker.alert.windows import floor_to
-from worker.messages import AlertEvent, Signal, Tick
+from worker.messages import Acknowledge, AlertEvent, Control, Signal
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -79,7 +80,7 @@ class Backtest:
         self._only = only
         self._partitions: dict[int, _Partition] = {}
 
-    def take(self, partition: int, run: Sequence[Signal | Tick]) -> None:
+    def take(self, partition: int, run: Sequence[Signal | Control]) -> None:
         """Decide on a run of one partition's signals, and ticks where its log has any."""
         if partition not in self._partitions:
             flow = Flow(self._rules, self._lateness_ms, self._observe)
@@ -127,13 +128,20 @@ class _Partition:
         self._ended: list[Alert] = []
         self._open: dict[tuple[str, str], Alert] = {}
 
-    def take(self, run: Sequence[Signal | Tick], only: Set[str] | None) -> None:
+    def take(self, run: Sequence[Signal | Control], only: Set[str] | None) -> None:
         for placed in run:
             if isinstance(placed, Signal):
                 self._take(placed, only)
             else:
-                self._count_waiting()
-                self.flow.take(placed, self._turned)
+                self._control(placed, only)
+
+    def _control(self, control: Control, only: Set[str] | None) -> None:
+        self._count_waiting()
+        if isinstance(control, Acknowledge):
+            if only is not None and control.alert_key not in only:
+                return
+            self.flow.states.setdefault(control.alert_key, KeyState(control.alert_key))
+        self.flow.take(control, self._turned)
 
     def _take(self, signal: Signal, only: Set[str] | None) -> None:
         key, event_time_ms = signal.alert_key, signal.event_time_ms
@@ -167,8 +175,8 @@ class _Partition:
     def alerts(self) -> list[Alert]:
         return [*self._ended, *self._open.values()]
 
-    def _turned(self, before: KeyState, decision: Decision, cause: Signal | Tick | None) -> None:
-        if not isinstance(cause, Tick):
+    def _turned(self, before: KeyState, decision: Decision, cause: Signal | Control | None) -> None:
+        if cause is None or isinstance(cause, Signal):
             self._waiting.setdefault(before.alert_key, [])
         if cause is not None and (late := [rule for rule, reason in decision.reasons if reason == "late"]):
             self.late.update(late)
@@ -184,7 +192,7 @@ class _Partition:
             self._open.pop(place, None)
             self._ended.append(replace(alert, resolved=event))
         else:
-            self._open[place] = replace(alert, silences=alert.silences + (event.state == "stale"))
+            self._open[place] = replace(alert, silences=alert.silences + (event.change == "stale"))
 
 
 def _order(event: AlertEvent) -> tuple[int, str, str, str]:

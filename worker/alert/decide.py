@@ -4,6 +4,9 @@ The live role, a rebuild and a backtest call this same function, so they agree. 
 that the watermark has passed, in order; a signal older than the last of them is late, and only counted. So the order in
 which signals come, within the allowed lateness, makes no difference, and neither does how often a key is looked at.
 
+Silences and inhibition are looked at on the same boundaries, and on those at which a silence begins or ends. They move no
+alert, but its events say by what it is kept quiet, and one goes out when that begins and when it ends.
+
 When a rule changes, its version does: its window starts afresh, for figures gathered under other terms prove nothing, and a
 pending alert is dropped; but a firing alert goes on under its id, until the new rule finds, on its own data, that all is well.
 When a rule goes, or no longer covers a key, a firing alert is resolved with the reason `rule_removed`, never forgotten.
@@ -15,18 +18,20 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from worker.alert import windows
+from worker.alert import attention, windows
 from worker.alert.detectors import View, judge
 from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
 from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
 from worker.alert.state import NEVER_MS, KeyState, RuleState
-from worker.messages import AlertEvent, AlertState, Signal
+from worker.alert.suppression import Suppression
+from worker.messages import Acknowledge, AlertEvent, AlertState, Signal
 
 _TOLD: dict[Status, AlertState] = {"firing": "firing", "stale": "stale", "resolved": "resolved"}
 """The states that subscribers hear of."""
 _NO_DATA: dict[str, Cause] = {"keep": "no_data", "resolve": "clear", "fire": "absent", "stale": "silent"}
 """What a window without enough data means, by the rule's `no_data`."""
+_NOTHING = Suppression()
 Intake = Literal["counted", "late", "duplicate", "out_of_scope"]
 
 
@@ -58,6 +63,14 @@ Observe = Callable[[Look], None]
 """Told of every look, in order of time for each rule and key; it cannot change what is decided."""
 
 
+class _Sight(NamedTuple):
+    """How far to look, with what in force, and who is told of it."""
+
+    watermark_ms: int
+    suppression: Suppression
+    observe: Observe | None
+
+
 class _Outcome(NamedTuple):
     state: RuleState | None
     events: list[AlertEvent]
@@ -65,16 +78,22 @@ class _Outcome(NamedTuple):
 
 
 def decide(
-    rules: RuleSet, state: KeyState, signal: Signal | None, watermark_ms: int, observe: Observe | None = None
+    rules: RuleSet,
+    state: KeyState,
+    signal: Signal | None,
+    watermark_ms: int,
+    observe: Observe | None = None,
+    suppression: Suppression = _NOTHING,
 ) -> Decision:
     """Return what becomes of a key when the watermark has reached `watermark_ms` and, where there is one, `signal` came.
 
     `signal` must be of the state's key, and the watermark must have taken account of it. Without a signal only what the
-    watermark makes due is done.
+    watermark makes due is done. `suppression` is only read.
     """
-    outcomes = {rule.name: _look(rule, state, signal, watermark_ms, observe) for rule in rules.for_key(state.alert_key)}
+    sight = _Sight(watermark_ms, suppression, observe)
+    outcomes = {rule.name: _look(rule, state, signal, sight) for rule in rules.for_key(state.alert_key)}
     for name in state.rules.keys() - outcomes.keys():
-        outcomes[name] = _remove(name, state.rules[name], watermark_ms)
+        outcomes[name] = _remove(name, state.rules[name], sight)
     kept = {name: outcome.state for name, outcome in outcomes.items() if outcome.state is not None}
     events = sorted((event for outcome in outcomes.values() for event in outcome.events), key=lambda e: (e.at_ms, e.rule))
     reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
@@ -97,34 +116,51 @@ def absorb(rules: RuleSet, state: KeyState, signals: Sequence[Signal], watermark
     return key_state(rules, state.alert_key, kept)
 
 
-def silence(rules: RuleSet, state: KeyState, at_ms: int) -> Decision:
+def silence(rules: RuleSet, state: KeyState, at_ms: int, suppression: Suppression = _NOTHING) -> Decision:
     """Return what becomes of a key when its partition has fallen silent, as a tick at `at_ms` says: all that is known is over.
 
     A firing alert is stale, neither resolved nor sure any more, and a pending one is dropped. Nothing else changes: a tick does
     not move the watermark, and whatever comes next counts as if there had been none.
     """
-    outcomes = [_silence(rule, state, at_ms) for rule in rules.for_key(state.alert_key) if rule.name in state.rules]
-    kept = {**state.rules, **{rule: found for rule, found, _, _ in outcomes}}
-    events = tuple(event for _, _, event, _ in outcomes if event is not None)
-    return Decision(key_state(rules, state.alert_key, kept), events, tuple(RuleReason(o.rule, o.reason) for o in outcomes))
+    covering = [rule for rule in rules.for_key(state.alert_key) if rule.name in state.rules]
+    outcomes = {rule.name: _silence(rule, state.rules[rule.name], at_ms, suppression) for rule in covering}
+    return _decision(rules, state, outcomes)
 
 
-class _Silenced(NamedTuple):
-    rule: str
-    state: RuleState
-    event: AlertEvent | None
-    reason: Reason
+def acknowledge(rules: RuleSet, state: KeyState, said: Acknowledge, watermark_ms: int) -> Decision:
+    """Return what becomes of a key when somebody takes an alert of it upon themselves: the last who does has it.
+
+    An alert that is not open, or not of this key, changes nothing: `not_open`.
+    """
+    attended = {name: attention.acknowledge(of, said, max(watermark_ms, of.evaluated_ms)) for name, of in state.rules.items()}
+    outcomes = {
+        name: _Outcome(state, [event], [RuleReason(name, reason)])
+        for name, (state, reason, event) in attended.items()
+        if event is not None
+    }
+    return _decision(rules, state, outcomes) if outcomes else Decision(state, (), (RuleReason("", "not_open"),))
 
 
-def _silence(rule: Rule, key: KeyState, at_ms: int) -> _Silenced:
-    state = key.rules[rule.name]
+def _decision(rules: RuleSet, state: KeyState, outcomes: Mapping[str, _Outcome]) -> Decision:
+    """Return the state in which these rules' views take the place of those before."""
+    changed = {name: outcome.state for name, outcome in outcomes.items() if outcome.state is not None}
+    events = tuple(event for outcome in outcomes.values() for event in outcome.events)
+    reasons = tuple(reason for outcome in outcomes.values() for reason in outcome.reasons)
+    return Decision(key_state(rules, state.alert_key, {**state.rules, **changed}), events, reasons)
+
+
+def _silence(rule: Rule, state: RuleState, at_ms: int, suppression: Suppression) -> _Outcome:
     at_ms = max(at_ms, state.evaluated_ms)
     step = advance(state.life, "silent", at_ms, _timing(rule))
-    event = None
+    state = replace(state, life=step.life)
     if step.reason == "went_silent" and state.fired is not None:
         told = _identity(state.fired.alert_id, "stale", step.life)
         event = replace(state.fired, id=told.id, state="stale", episode=told.episode, reason=step.reason, at_ms=at_ms)
-    return _Silenced(rule.name, replace(state, life=step.life, fired=event or state.fired), event, step.reason)
+        event = attention.quieted(replace(event, change="stale"), state.fired, suppression)
+        return _Outcome(attention.remembered(state, event), [event], [RuleReason(rule.name, step.reason)])
+    attended = attention.suppress(state, suppression, at_ms)
+    events = [attended.event] if attended.event else []
+    return _Outcome(attended.state, events, [RuleReason(rule.name, step.reason)])
 
 
 def key_state(rules: RuleSet, alert_key: str, kept: Mapping[str, RuleState]) -> KeyState:
@@ -138,8 +174,8 @@ def alert_id(rule: str, alert_key: str, started_at_ms: int) -> str:
     return hashlib.sha256(f"{rule}\n{alert_key}\n{started_at_ms}".encode()).hexdigest()[:16]
 
 
-def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int, observe: Observe | None) -> _Outcome:
-    closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
+def _look(rule: Rule, key: KeyState, signal: Signal | None, sight: _Sight) -> _Outcome:
+    closed_ms = windows.floor_to(sight.watermark_ms, rule.detector.bucket)
     stored = key.rules.get(rule.name)
     intake = _intake(rule, signal, closed_ms) if signal else None
     reasons = [RuleReason(rule.name, intake)] if intake else []
@@ -150,7 +186,7 @@ def _look(rule: Rule, key: KeyState, signal: Signal | None, watermark_ms: int, o
         state, reason = _adopt(rule, state, closed_ms)
         reasons.append(reason)
     if closed_ms > state.evaluated_ms:
-        state, events, found = _close(rule, key.alert_key, state, closed_ms, observe)
+        state, events, found = _close(rule, key.alert_key, state, closed_ms, sight)
         reasons += found
     return _Outcome(_take(rule, state, signal, intake), events, reasons)
 
@@ -176,13 +212,13 @@ def _adopt(rule: Rule, state: RuleState, closed_ms: int) -> tuple[RuleState, Rul
     return fresh, RuleReason(rule.name, step.reason)
 
 
-def _remove(name: str, state: RuleState, watermark_ms: int) -> _Outcome:
-    step = advance(state.life, "rule_removed", watermark_ms, Timing())
+def _remove(name: str, state: RuleState, sight: _Sight) -> _Outcome:
+    step = advance(state.life, "rule_removed", sight.watermark_ms, Timing())
     events = []
     if step.life.status == "resolved" and state.fired is not None:
-        at_ms = max(watermark_ms, state.evaluated_ms)
-        resolved_id = f"{state.fired.alert_id}-resolved"
-        events = [replace(state.fired, id=resolved_id, state="resolved", reason=step.reason, at_ms=at_ms)]
+        at_ms = max(sight.watermark_ms, state.evaluated_ms)
+        event = replace(state.fired, id=f"{state.fired.alert_id}-resolved", state="resolved", reason=step.reason, at_ms=at_ms)
+        events = [attention.quieted(replace(event, change="resolved"), state.fired, sight.suppression)]
     return _Outcome(None, events, [RuleReason(name, step.reason)])
 
 
@@ -192,23 +228,44 @@ class _Closed(NamedTuple):
     reasons: list[RuleReason]
 
 
-def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, observe: Observe | None) -> _Closed:
-    """Look at the windows of every boundary up to `closed_ms`."""
+def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: _Sight) -> _Closed:
+    """Look at the windows of every boundary up to `closed_ms`, and at what is in force there."""
     detector = rule.detector
     looks = windows.Looks(detector.bucket, rule.span_ms, _looked_until(state), closed_ms)
-    events, reasons = [], []
+    events, reasons, done_ms = list[AlertEvent](), list[RuleReason](), state.evaluated_ms
     for at_ms in windows.boundaries(state.buckets, state.seen_ms, looks):
-        before = state
+        state = _attend(rule, state, (done_ms, at_ms - detector.bucket), sight, events)
+        before, done_ms = state, at_ms
         state, step, scene = _judge(rule, before, at_ms)
-        if observe is not None:
-            observe(Look(rule, alert_key, scene, step))
+        if sight.observe is not None:
+            sight.observe(Look(rule, alert_key, scene, step))
         if step.life.status != before.life.status and (told := _TOLD.get(step.life.status)):
-            event = _event(rule, alert_key, _Change(told, step), scene)
+            event = attention.quieted(_event(rule, alert_key, _Change(told, step), scene), before.fired, sight.suppression)
             events.append(event)
-            state = replace(state, fired=None if told == "resolved" else event)
+            state = attention.remembered(state, event)
+        elif state.life.is_open:
+            state = _suppress(state, at_ms, sight, events)
         reasons = [RuleReason(rule.name, step.reason)]
+    state = _attend(rule, state, (done_ms, closed_ms), sight, events)
     kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
     return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept), events, reasons)
+
+
+def _attend(rule: Rule, state: RuleState, past: tuple[int, int], sight: _Sight, events: list[AlertEvent]) -> RuleState:
+    """Let silences begin and end in a stretch of boundaries, the last one included, that need no look for anything else."""
+    after_ms, upto_ms = past
+    if not state.life.is_open or upto_ms <= after_ms:
+        return state
+    bucket = rule.detector.bucket
+    for edge_ms in sight.suppression.edges(after_ms, upto_ms):
+        state = _suppress(state, windows.floor_to(edge_ms + bucket - 1, bucket), sight, events)
+    return state
+
+
+def _suppress(state: RuleState, at_ms: int, sight: _Sight, events: list[AlertEvent]) -> RuleState:
+    attended = attention.suppress(state, sight.suppression, at_ms)
+    events += [attended.event] if attended.event else []
+    return attended.state
 
 
 def _looked_until(state: RuleState) -> int:
@@ -268,6 +325,8 @@ def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEv
         evidence=evidence,
         model=model_of(scene.window),
         episode=told.episode,
+        change=change.told,
+        revision=life.revision,
         labels=labels_of(rule, alert_key),
         link=link_of(rule, alert_key, short, evidence),
     )

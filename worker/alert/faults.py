@@ -14,6 +14,7 @@ _VALUES = {
     "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
+    "tuple_type": "a list",
     "frozen_set_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
@@ -187,6 +188,8 @@ def _reachable(model: type[BaseModel], home: str) -> Iterator[tuple[str, type[Ba
     yield home, model
     for name, field in _fields(model).items():
         for inner in _models(field.annotation):
+            if inner is model:  # a part that holds parts of its own kind, as a route does
+                continue
             yield from _reachable(inner, "the rule" if name == "rules" else f"`{name}`")
 
 

@@ -9,6 +9,9 @@ It moves only at bucket boundaries of event time. No data never resolves a firin
 and does not undo a recovery that had begun either. To be told of no data twice is to be told once (`windows.boundaries` relies
 on it). An alert that flaps, by the rule's own measure, stays firing until it has fired
 less often of late.
+
+What people and other alerts make of an open alert, acknowledgement and suppression, is kept beside its status and never moves
+it.
 """
 
 from typing import Literal, NamedTuple
@@ -19,9 +22,14 @@ from msgspec.structs import replace
 from worker.alert.detectors import Verdict
 
 Status = Literal["ok", "pending", "firing", "resolved", "stale"]
-Cause = Verdict | Literal["absent", "silent", "rule_changed", "rule_removed"]
-"""What was found. `absent`: no data, where the rule says that this is what to alert on; `silent`: no data, and so nothing is
-known any more."""
+Muted = Literal["silence", "inhibition"]
+"""What keeps an alert quiet."""
+Found = Verdict | Literal["absent", "silent", "rule_changed", "rule_removed"]
+"""What moves the status. `absent`: no data, where the rule says that this is what to alert on; `silent`: no data, and so
+nothing is known any more."""
+Attention = Muted | Literal["acknowledge", "audible"]
+"""What does not: somebody takes the alert upon themselves; a silence or an inhibition is in force, or (`audible`) neither."""
+Cause = Found | Attention
 Reason = Literal[
     "quiet",
     "no_data",
@@ -42,6 +50,14 @@ Reason = Literal[
     "still_silent",
     "rule_changed",
     "rule_removed",
+    "acknowledged",
+    "silenced",
+    "silence_ended",
+    "inhibited",
+    "inhibition_ended",
+    "still_suppressed",
+    "not_suppressed",
+    "not_open",
 ]
 
 
@@ -49,7 +65,8 @@ class Life(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where an alert stands.
 
     `since_ms`: when the breach began; `clear_since_ms`: since when a firing one is well again; `fires`: when it fired, as far
-    back as the rule's flap guard looks; `silences`: how often the present alert went stale.
+    back as the rule's flap guard looks; `silences`: how often the present alert went stale; `muted`: what keeps it quiet;
+    `revision`: how often it was acknowledged, or its suppression began or ended.
     """
 
     status: Status = "ok"
@@ -57,6 +74,13 @@ class Life(msgspec.Struct, frozen=True, array_like=True, gc=False):
     clear_since_ms: int | None = None
     fires: tuple[int, ...] = ()
     silences: int = 0
+    muted: Muted | None = None
+    revision: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an alert that was told and has not ended."""
+        return self.status in {"firing", "stale"}
 
 
 class Timing(NamedTuple):
@@ -76,7 +100,7 @@ class Step(NamedTuple):
 
 
 OK = Life()
-_QUIET: dict[Cause, Reason] = {
+_QUIET: dict[Found, Reason] = {
     "hold": "quiet",
     "clear": "quiet",
     "no_data": "no_data",
@@ -84,13 +108,13 @@ _QUIET: dict[Cause, Reason] = {
     "rule_changed": "rule_changed",
     "rule_removed": "rule_removed",
 }
-_ENDED: dict[Cause, Reason] = _QUIET | {
+_ENDED: dict[Found, Reason] = _QUIET | {
     "hold": "breach_ended",
     "clear": "breach_ended",
     "no_data": "data_ended",
     "silent": "data_ended",
 }
-_FIRING: dict[Cause, Reason] = {
+_FIRING: dict[Found, Reason] = {
     "breach": "still_breaching",
     "absent": "still_absent",
     "hold": "not_yet_clear",
@@ -98,8 +122,15 @@ _FIRING: dict[Cause, Reason] = {
 }
 
 
+_BEGUN: dict[Muted, Reason] = {"silence": "silenced", "inhibition": "inhibited"}
+_OVER: dict[Muted, Reason] = {"silence": "silence_ended", "inhibition": "inhibition_ended"}
+
+
 def advance(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
     """Return where the alert stands after `cause` was found at the boundary `at_ms`."""
+    match cause:
+        case "acknowledge" | "silence" | "inhibition" | "audible":
+            return attend(life, cause)
     if life.status == "stale":
         return _from_stale(life, cause, at_ms, timing)
     if life.status == "firing":
@@ -110,7 +141,22 @@ def advance(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
     return Step(Life(fires=life.fires), reasons[cause])
 
 
-def _breach(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
+def attend(life: Life, cause: Attention) -> Step:
+    """Return what becomes of an alert by what people and other alerts make of it: its status stays."""
+    if not life.is_open:
+        return Step(life, "not_open")
+    if cause == "acknowledge":
+        return Step(replace(life, revision=life.revision + 1), "acknowledged")
+    if cause == "audible":
+        if life.muted is None:
+            return Step(life, "not_suppressed")
+        return Step(replace(life, muted=None, revision=life.revision + 1), _OVER[life.muted])
+    if life.muted is not None:
+        return Step(replace(life, muted=cause), "still_suppressed")
+    return Step(replace(life, muted=cause, revision=life.revision + 1), _BEGUN[cause])
+
+
+def _breach(life: Life, cause: Found, at_ms: int, timing: Timing) -> Step:
     since_ms = life.since_ms if life.status == "pending" else at_ms
     if at_ms - since_ms < timing.for_ms:
         reason: Reason = "breach_continues" if life.status == "pending" else "breach_began"
@@ -119,7 +165,7 @@ def _breach(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
     return Step(Life("firing", since_ms, fires=fires), "threshold_passed" if cause == "breach" else "data_absent")
 
 
-def _from_firing(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
+def _from_firing(life: Life, cause: Found, at_ms: int, timing: Timing) -> Step:
     if cause == "clear":
         return _clear(life, at_ms, timing)
     if cause == "no_data":
@@ -131,7 +177,7 @@ def _from_firing(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
     return Step(replace(life, clear_since_ms=None), _FIRING[cause])
 
 
-def _from_stale(life: Life, cause: Cause, at_ms: int, timing: Timing) -> Step:
+def _from_stale(life: Life, cause: Found, at_ms: int, timing: Timing) -> Step:
     """With data it is a firing alert again, and goes on from there, resolved at once at the earliest."""
     if cause in {"no_data", "silent"}:
         return Step(life, "still_silent")

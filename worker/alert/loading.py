@@ -141,7 +141,7 @@ class Loader:
             stored = stored or self._begin_rebuild(partition, memory.past)
             log.warning("alert state made good", partition=name_of(partition), replay_from=stored.next_offset, upto=at.position)
         if stored is not None:
-            memory.resume(stored.next_offset, stored.max_event_time_ms, stored.due)
+            memory.resume(stored)
         return Loaded(memory, at.position, at.is_behind)
 
     def _begin_rebuild(self, partition: TopicPartition, known: Past) -> PartitionState:
@@ -194,6 +194,8 @@ def alert_commit(partition: TopicPartition, expected_offset: int | None, effects
         states=effects.states,
         due=effects.due,
         events=effects.events,
+        open=effects.open,
+        suppression=effects.suppression,
     )
 
 

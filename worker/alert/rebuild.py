@@ -6,6 +6,9 @@ are taken from `sentiment.alerts` and put back on the stream under their old ids
 the record says, firing or not. From there on signals are decided as always. A subscriber who reads the stream from where it was
 notices nothing.
 
+Acknowledgements and what kept an alert quiet come back with its events. The silences and inhibitors in force come from the log:
+from their own records, or from the last `Standing` that the replay passes (`suppression`).
+
 The limit: how long a firing alert has been well again is known only as far as the replay goes. Where its key was silent for
 longer than that, its `keep_firing_for` begins anew.
 """
@@ -16,9 +19,11 @@ import msgspec
 from msgspec.structs import replace
 
 from worker.alert.decide import key_state
-from worker.alert.lifecycle import Life
+from worker.alert.lifecycle import Life, Status
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState, RuleState
+from worker.alert.suppression import muted_by
+from worker.alert.windows import floor_to
 from worker.codec import believed, decode_placed
 from worker.errors import DecodeError
 from worker.messages import AlertEvent, Record, Signal, TopicPartition
@@ -27,13 +32,11 @@ from worker.ports import History, Source, StoredEvent
 _LOOK = 50
 """How many offsets to look at for an event time: more than one, for signals come a little out of order."""
 
-_OPEN = ("firing", "stale")
-
 
 class Past(msgspec.Struct, frozen=True):
     """What is on record of a partition before `position`: the events by the offset that caused them, and the open alerts.
 
-    `open` maps an alert key and a rule to the event with which its alert fired.
+    `open` maps an alert key and a rule to the last event of its alert.
     """
 
     position: int
@@ -60,27 +63,30 @@ def past(position: int, known: Sequence[StoredEvent]) -> Past:
 
 
 def as_told(rules: RuleSet, state: KeyState, told: Mapping[str, AlertEvent]) -> KeyState:
-    """Return the key's state with its alerts as the record has them: `told` maps a rule to the event that fired."""
+    """Return the key's state with its alerts as the record has them: `told` maps a rule to the last event of its open alert."""
     kept = {name: _corrected(rule_state, told.get(name)) for name, rule_state in state.rules.items()}
     for name, event in told.items():
         if name not in kept:
-            kept[name] = RuleState(event.rule_version, event.at_ms, _life_of(event), fired=event)
+            # An event may tell of a moment between two boundaries, as a tick or an acknowledgement comes at.
+            rule = rules.by_name.get(name)
+            evaluated_ms = floor_to(event.at_ms, rule.detector.bucket) if rule else event.at_ms
+            kept[name] = RuleState(event.rule_version, evaluated_ms, _life_of(event), fired=event)
     return key_state(rules, state.alert_key, kept)
 
 
 def _corrected(state: RuleState, fired: AlertEvent | None) -> RuleState:
-    is_open = state.life.status in _OPEN
     if fired is None:
-        return replace(state, life=Life(fires=state.life.fires), fired=None) if is_open else state
+        return replace(state, life=Life(fires=state.life.fires), fired=None) if state.life.is_open else state
     clear_since_ms = state.life.clear_since_ms if state.life.status == "firing" and fired.state == "firing" else None
     return replace(state, life=replace(_life_of(fired), clear_since_ms=clear_since_ms, fires=state.life.fires), fired=fired)
 
 
 def _life_of(told: AlertEvent) -> Life:
     """Return the life of an alert of which this is the last that was told."""
-    if told.state == "stale":
-        return Life("stale", told.started_at_ms, silences=told.episode)
-    return Life("firing", told.started_at_ms, silences=told.episode - 1)
+    silences = told.episode - (told.state == "firing")
+    status: Status = "stale" if told.state == "stale" else "firing"
+    muted = muted_by(told.suppressed_by)
+    return Life(status, told.started_at_ms, silences=silences, muted=muted, revision=told.revision)
 
 
 class Reach(msgspec.Struct, frozen=True):

@@ -5,6 +5,9 @@ signals before it are on `sentiment.alerts`. It moves in the Kafka transaction t
 where the store itself stood when the events were read: a store that fell back to a lagging replica lacks events that this
 worker has handed to it, and to pass over them would lose them.
 
+With an event of an alert that may inhibit others goes, in the same transaction, word of it to every partition of signals, where
+those others may be.
+
 Each record says in its headers which signal caused the event, so that `rebuild` can tell what happened from the topic alone.
 """
 
@@ -16,9 +19,9 @@ import msgspec
 import structlog
 
 from worker.backoff import back_off_s
-from worker.codec import alert_record
+from worker.codec import alert_record, control_record
 from worker.errors import RetryableError
-from worker.messages import OutRecord, TopicPartition
+from worker.messages import AlertEvent, Inhibitor, OutRecord, TopicPartition
 from worker.ports import AlertStore, Sink, StoredEvent
 
 log = structlog.get_logger(__name__)
@@ -62,10 +65,18 @@ class Relay:
         self._store = store
         self._options = options or RelayOptions()
         self._places: dict[TopicPartition, _Place] = {}
-        self._said: dict[TopicPartition, OutRecord] = {}
+        self._said: dict[TopicPartition, list[OutRecord]] = {}
+        self._is_source: Callable[[Mapping[str, str]], bool] = lambda _: False
+        self._everywhere: Callable[[], Sequence[TopicPartition]] = lambda: ()
         self._jitter = jitter
         self._failures = 0
         self._committed_at_s = self._not_before_s = float("-inf")
+
+    def inhibit(
+        self, is_source: Callable[[Mapping[str, str]], bool], everywhere: Callable[[], Sequence[TopicPartition]]
+    ) -> None:
+        """Hear by which labels an alert may inhibit others, and which partitions are to know; `everywhere` may raise."""
+        self._is_source, self._everywhere = is_source, everywhere
 
     def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
         """Take on partitions at their committed positions, None meaning their beginning."""
@@ -85,8 +96,13 @@ class Relay:
     def say(self, partition: TopicPartition, record: OutRecord) -> None:
         """Send a record of that partition's with the next transaction."""
         if partition in self._places:
-            self._said[partition] = record
+            self._said.setdefault(partition, []).append(record)
             self.hurry()
+
+    def say_everywhere(self, partition: TopicPartition, control: Inhibitor) -> None:
+        """Send word of an alert of that partition's to all partitions with the next transaction; raises RetryableError."""
+        for target in self._everywhere():
+            self.say(partition, control_record(target, control))
 
     def behind(self, reached: Mapping[TopicPartition, int]) -> int:
         """Return how many signals the positions are behind the offsets `reached`, all partitions together."""
@@ -140,19 +156,25 @@ class Relay:
         return _Move(upto, events, drained=upto == reached) if upto > place.position else None
 
     def _commit(self, moves: Mapping[TopicPartition, _Move], group: object, now_s: float) -> int:
-        records = [
-            alert_record(self._options.topic, partition, stored) for partition, move in moves.items() for stored in move.events
-        ]
+        placed = [(partition, stored) for partition, move in moves.items() for stored in move.events]
+        records = [alert_record(self._options.topic, partition, stored) for partition, stored in placed]
         if not (moves or self._said) or not (records or now_s - self._committed_at_s >= self._options.idle_commit_s):
             return 0
         said = {partition: self._places[partition].position for partition in self._said}
         positions = said | {partition: move.position for partition, move in moves.items()}
-        self._sink.commit([*records, *self._said.values()], positions, group)
+        spread = self._spread([stored.event for _, stored in placed])
+        self._sink.commit([*records, *spread, *(one for said in self._said.values() for one in said)], positions, group)
         self._said.clear()
         self._committed_at_s = now_s
         self._places.update({partition: _Place(move.position, not move.drained) for partition, move in moves.items()})
         self._trim({partition: move.position for partition, move in moves.items() if move.events})
         return len(records)
+
+    def _spread(self, events: Sequence[AlertEvent]) -> list[OutRecord]:
+        """Return word of those that may inhibit others, for every partition."""
+        steps = [event for event in events if event.change in {None, event.state} and self._is_source(event.labels)]
+        everywhere = self._everywhere() if steps else ()
+        return [control_record(partition, inhibitor_of(event)) for event in steps for partition in everywhere]
 
     def _trim(self, positions: Mapping[TopicPartition, int]) -> None:
         """Housekeeping: should it fail, what was sent is sent all the same, and the next trim does it."""
@@ -161,3 +183,8 @@ class Relay:
                 self._store.trim(partition, position)
         except RetryableError as error:
             log.warning("stream not trimmed", error=str(error))
+
+
+def inhibitor_of(event: AlertEvent) -> Inhibitor:
+    """Return word of an alert that may inhibit others: one that is stale is not known to be firing."""
+    return Inhibitor(event.alert_id, event.labels, event.state == "firing")

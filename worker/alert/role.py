@@ -9,40 +9,24 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-import msgspec
 import structlog
 
+from worker.alert.counting import AlertCounts
 from worker.alert.idle import IdleWatch
 from worker.alert.late import LateWatch
 from worker.alert.loading import AlertOptions, AlertPorts, Loader, alert_commit, name_of
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.relay import Relay
 from worker.alert.rules import RuleSet
+from worker.alert.sources import Sources
 from worker.backoff import back_off_s
-from worker.codec import believed, decode_placed, tick_record
+from worker.codec import believed, control_record, decode_placed, is_control
 from worker.errors import DecodeError, FatalError, FencedError, RetryableError
-from worker.messages import AlertEvent, Record, Signal, Tick, TopicPartition
+from worker.messages import Control, Record, Signal, Tick, TopicPartition
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-class AlertCounts(msgspec.Struct):
-    """What the role has done since it started."""
-
-    signals: int = 0
-    undecodable: int = 0
-    late: int = 0
-    late_s: float = 0.0
-    future: int = 0
-    fired: int = 0
-    stale: int = 0
-    resolved: int = 0
-    relayed: int = 0
-    fenced: int = 0
-    rebuilt: int = 0
-    store_retries: int = 0
 
 
 class AlertRole:
@@ -64,6 +48,7 @@ class AlertRole:
         self._relay = relay
         self._options = options or AlertOptions()
         self._loader = Loader(ports, rules, self._options)
+        self._sources = Sources(ports.store, relay)
         self._new_rules = new_rules
         self._memory: dict[TopicPartition, PartitionMemory] = {}
         self._waiting: set[TopicPartition] = set()
@@ -75,6 +60,7 @@ class AlertRole:
         self._held = self._subscribed = False
         self._stop = threading.Event()
         self.counts = AlertCounts()
+        self._obey(rules)
 
     @property
     def waiting(self) -> frozenset[TopicPartition]:
@@ -116,7 +102,7 @@ class AlertRole:
         1. Poll, paused if the relay is too far behind; partitions may come and go in it.
         2. Decide each partition's run of signals and commit its effects with the new offset.
         3. See that the store still stands where we left it, and load the partitions whose state is not here.
-        4. Relay what is new on the stream.
+        4. Relay what is new on the stream, and what else the log should say.
         """
         if not self._subscribed:
             self._source.subscribe([self._options.topic], self)
@@ -132,7 +118,8 @@ class AlertRole:
         self._check_store(now_s)
         self._load_waiting(now_s)
         self._tell_of_late(now_s)
-        self._tick_if_idle({record.topic_partition for record in records}, now_s)
+        self._tick_if_idle({record.topic_partition for record in records if not is_control(record)}, now_s)
+        self._sources.tell(self._memory, self._rules)
         self.counts.relayed += self._relay.pump(self._reached(), self._source.group_metadata(), now_s)
         return len(records)
 
@@ -161,9 +148,15 @@ class AlertRole:
         log.warning("partitions lost", partitions=_names(partitions))
 
     def _replace_rules(self, rules: RuleSet) -> None:
+        self._obey(rules)
         self._loader.replace_rules(rules)
         for memory in self._memory.values():
             memory.replace_rules(rules)
+
+    def _obey(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self._relay.inhibit(rules.is_source, lambda: self._source.partitions(self._options.topic))
+        self._sources.look_at(self._memory)
 
     def _reached(self) -> dict[TopicPartition, int]:
         return {partition: memory.next_offset or 0 for partition, memory in self._memory.items()}
@@ -195,7 +188,7 @@ class AlertRole:
         self._idle.heard(self._memory if self._held else heard, now_s)
         wanting = {partition: memory.has_open and not memory.is_idle for partition, memory in self._memory.items()}
         for partition in self._idle.due(wanting, now_s):
-            self._relay.say(partition, tick_record(partition, Tick(int(self._options.wall_clock() * 1_000))))
+            self._relay.say(partition, control_record(partition, Tick(int(self._options.wall_clock() * 1_000))))
             log.info("partition silent", partition=name_of(partition), for_s=self._options.idle_after_s)
 
     def _tell_of_late(self, now_s: float) -> None:
@@ -281,29 +274,12 @@ class AlertRole:
         self._account(partition, len(run), effects)
 
     def _account(self, partition: TopicPartition, signals: int, effects: Effects) -> None:
-        self.counts.signals += signals
-        self.counts.late += effects.late.signals
-        self.counts.late_s += effects.late.total_ms / 1_000
+        self.counts.take(signals, effects)
         self._late.add(effects.late)
         if effects.events:
             self._relay.announce(partition)
-        for stored in effects.events[effects.restored :]:
-            self._announce(stored.event)
 
-    def _announce(self, event: AlertEvent) -> None:
-        told = {"rule": event.rule, "key": event.alert_key, "alert_id": event.alert_id, "reason": event.reason}
-        figures = {"share": round(event.evidence.negative_share, 3), "messages": event.evidence.messages}
-        if event.state == "firing":
-            self.counts.fired += 1
-            log.warning("alert fired", severity=event.severity, **told, **figures)
-        elif event.state == "stale":
-            self.counts.stale += 1
-            log.warning("alert stale", severity=event.severity, **told, **figures)
-        else:
-            self.counts.resolved += 1
-            log.info("alert resolved", severity=event.severity, **told, **figures)
-
-    def _decode(self, record: Record) -> Signal | Tick | None:
+    def _decode(self, record: Record) -> Signal | Control | None:
         try:
             placed = decode_placed(record)
         except DecodeError as error:
@@ -356,6 +332,7 @@ class AlertRole:
         self._memory.update({partition: one.memory for partition, one in loaded.items()})
         self._relay.assign({partition: one.position for partition, one in loaded.items()})
         self._waiting.difference_update(partitions)
+        self._sources.look_at(partition for partition, one in loaded.items() if not one.is_rebuilt)
         self.counts.rebuilt += sum(one.is_rebuilt for one in loaded.values())
         log.info("partitions loaded", partitions=_names(partitions), starts=list(starts.values()))
         return starts

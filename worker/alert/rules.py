@@ -9,18 +9,23 @@ rules:
     for: 1m
     keep_firing_for: 2m
     severity: critical
+inhibit:
+  - source_matchers: [severity=critical]
+    target_matchers: [severity=~"warning|info"]
+    equal: [entity]
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from worker.alert.faults import Fault, faults_of
+from worker.alert.matchers import admit, parse_matchers
 from worker.alert.parameters import Detector, Duration, Part
 from worker.alert.yaml_lines import UNREADABLE, load_with_lines
 from worker.errors import SettingsError
@@ -136,11 +141,32 @@ class Rule(Part):
         return max(self.detector.window, self.detector.memory_ms) + self.for_ + self.keep_firing_for + guard_ms
 
 
+def _matchers(text: str) -> str:
+    parse_matchers(text)
+    return text
+
+
+Matchers = Annotated[tuple[Annotated[str, AfterValidator(_matchers)], ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class InhibitRule(Part):
+    """Which firing alerts, the sources, keep which others, the targets, quiet; as in Prometheus Alertmanager."""
+
+    source_matchers: Matchers
+    """What a source's labels must match, all of it: `severity=critical`, `alertname=~"outage-.*"`, `!=`, `!~`."""
+    target_matchers: Matchers
+    """What a target's labels must match, all of it."""
+    equal: Annotated[tuple[LabelName, ...], BeforeValidator(_as_list)] = ()
+    """Names of labels in which both must agree, such as `entity`; one that both lack agrees."""
+
+
 class RuleFile(Part):
     """The rules of Tidings: what is too much, for how long, and how bad that is."""
 
     rules: Annotated[list[Rule], Field(min_length=1)]
     """At least one rule; their names differ."""
+    inhibit: list[InhibitRule] = Field(default_factory=list)
+    """Which alerts keep which others quiet; by default none."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -162,7 +188,8 @@ class RulesError(SettingsError):
 class RuleSet:
     """The rules of a file, in the order of their names, found by alert key in constant time."""
 
-    def __init__(self, rules: list[Rule]) -> None:
+    def __init__(self, rules: list[Rule], inhibit: Sequence[InhibitRule] = ()) -> None:
+        self.inhibit = tuple(inhibit)
         self.rules = tuple(sorted(rules, key=lambda rule: rule.name))
         self.by_name = {rule.name: rule for rule in self.rules}
         self.for_key = lru_cache(_CACHED_KEYS)(self._for_key)
@@ -170,6 +197,10 @@ class RuleSet:
 
     def _for_key(self, alert_key: str) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.scope.covers(alert_key))
+
+    def is_source(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether an alert of these labels may inhibit others."""
+        return any(admit(rule.source_matchers, labels) for rule in self.inhibit)
 
     @property
     def span_ms(self) -> int:
@@ -191,9 +222,10 @@ def parse_rules(text: str, name: str = "rules.yaml") -> RuleSet:
     if not isinstance(document, dict):
         raise RulesError([Fault(name, 1, "", "expected a mapping with the field `rules`, a list of rules")])
     try:
-        return RuleSet(RuleFile.model_validate(document).rules)
+        file = RuleFile.model_validate(document)
     except ValidationError as error:
         raise RulesError(faults_of(error, RuleFile, name, lines)) from error
+    return RuleSet(file.rules, file.inhibit)
 
 
 def _unreadable(error: Exception) -> str:

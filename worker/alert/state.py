@@ -17,9 +17,9 @@ SCHEMA = 2
 class RuleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One rule's view of a key.
 
-    `evaluated_ms` is the last boundary that was looked at, `late` counts signals that came after theirs, `fired` is the event
-    with which the present alert fired. `seen_ms` is the end of the newest closed bucket that held messages, `memory` what the
-    detector carries from bucket to bucket.
+    `evaluated_ms` is the last boundary that was looked at, `late` counts signals that came after theirs, `fired` is the last
+    event of the present alert, with all that was said of it. `seen_ms` is the end of the newest closed bucket that held
+    messages, `memory` what the detector carries from bucket to bucket.
     """
 
     version: str

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from worker.backtest.rows import Place, RowReader
 from worker.codec import believed, decode_placed
 from worker.errors import DecodeError, SelectionError, SettingsError
-from worker.messages import Record, Signal, Tick
+from worker.messages import Control, Record, Signal
 from worker.settings import KafkaSettings
 
 _CHUNK_BYTES = 1 << 20
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     """Signals, and ticks, of one partition in their order; what could not be read among them; how much of the input it was."""
 
     partition: int
-    signals: list[Signal] | list[Signal | Tick]
+    signals: list[Signal] | list[Signal | Control]
     faults: list[Fault]
     done: int
 
@@ -145,7 +145,7 @@ class Topic:
             yield self._batch(records)
 
     def _batch(self, records: list[Record]) -> Batch:
-        placed, faults = list[Signal | Tick](), list[Fault]()
+        placed, faults = list[Signal | Control](), list[Fault]()
         for record in records:
             try:
                 placed.append(believed(decode_placed(record), record.timestamp_ms, self._max_future_ms))

@@ -46,12 +46,25 @@ ALERT_COUNTS = (
     _Count("fired", "tidings_alerts_fired", "Alerts that began to fire."),
     _Count("stale", "tidings_alerts_stale", "Alerts that lost their data while they fired."),
     _Count("resolved", "tidings_alerts_resolved", "Alerts that resolved."),
+    _Count("acknowledged", "tidings_alerts_acknowledged", "Acknowledgements of open alerts."),
+    _Count("not_open", "tidings_alerts_not_open", "Acknowledgements of alerts that were not open, and changed nothing."),
+    _Count("suppressed", "tidings_alerts_suppressed", "Open alerts that a silence or another alert began to keep quiet."),
+    _Count("unsuppressed", "tidings_alerts_unsuppressed", "Open alerts that nothing keeps quiet any more."),
     _Count("relayed", "tidings_alert_events_relayed", "Alert events passed on from Redis to Kafka."),
     _Count("fenced", "tidings_alert_fenced", "Commits that Redis refused, because another worker owns the partition."),
     _Count("rebuilt", "tidings_alert_partitions_rebuilt", "Partitions whose state was rebuilt, as Redis had lost it."),
     _Count("store_retries", "tidings_alert_store_retries", "Calls to Redis that failed and were made again."),
 )
-COUNTS = {"score": SCORE_COUNTS, "alert": ALERT_COUNTS}
+NOTIFY_COUNTS = (
+    _Count("events", "tidings_notify_events", "Alert events taken into groups, again after the state was taken up anew."),
+    _Count("undecodable", "tidings_notify_events_undecodable", "Alert events that could not be read, and were passed over."),
+    _Count("overflowed", "tidings_notify_alerts_overflowed", "Alerts told to nobody, as too many were open at once."),
+    _Count("sent", "tidings_notify_sent", "Notifications that a receiver took."),
+    _Count("refused", "tidings_notify_refused", "Notifications that a receiver refused for good, and that were given up."),
+    _Count("failed", "tidings_notify_failed", "Tries to notify that failed, and are made again."),
+    _Count("terms", "tidings_notify_terms", "How often this process became the active notifier."),
+)
+COUNTS = {"score": SCORE_COUNTS, "alert": ALERT_COUNTS, "notify": NOTIFY_COUNTS}
 
 
 class WorkerCollector(Collector):
@@ -78,6 +91,7 @@ class WorkerCollector(Collector):
         for role in self._roles:
             yield from _counts(role)
             yield from _rules(role)
+            yield from role.receivers.families() if role.receivers is not None else ()
         yield from _published(self._roles)
         yield from _group(self._roles, int(self._wall_clock() * 1000))
         yield from self._model_families()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import AbortedError, FencedError, RetryableError, TidingsError
-from worker.messages import OutRecord, Record, TopicPartition
+from worker.messages import AlertEvent, OutRecord, Record, TopicPartition
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import (
     AlertCommit,
@@ -77,6 +77,10 @@ class ObservedSource:
     def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
         """See `Source`."""
         return self._source.offsets_at(partitions, timestamp_ms)
+
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        """See `Source`."""
+        return self._source.partitions(topic)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """See `Source`."""
@@ -216,6 +220,11 @@ class ObservedStore:
         """See `AlertStore`."""
         with self._asked():
             return self._store.states(partition, keys)
+
+    def open_alerts(self, partition: TopicPartition) -> dict[str, AlertEvent]:
+        """See `AlertStore`."""
+        with self._asked():
+            return self._store.open_alerts(partition)
 
     def commit(self, commit: AlertCommit) -> None:
         """See `AlertStore`."""

@@ -2,10 +2,10 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
-from prometheus_client import Histogram
+from prometheus_client import Histogram, Metric
 
 from worker.ops.health import Health
 from worker.ops.lag import Lag
@@ -66,6 +66,14 @@ class HasReload(Protocol):
         ...
 
 
+class HasFamilies(Protocol):
+    """Figures beyond plain counts."""
+
+    def families(self) -> Iterable[Metric]:
+        """Return them as metrics."""
+        ...
+
+
 class RoleWatch:
     """What is known of one role. Its thread writes, the server's reads; counts only grow."""
 
@@ -77,6 +85,8 @@ class RoleWatch:
         """None until it is built."""
         self.rules: HasReload | None = None
         """The rule file, of the alert role alone."""
+        self.receivers: HasFamilies | None = None
+        """How receivers are told, of the notify role alone."""
         self.statistics: SourceStatistics | None = None
         self.aborted = 0
         self.commit_seconds = Histogram(

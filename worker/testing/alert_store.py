@@ -6,7 +6,7 @@ from operator import attrgetter
 import msgspec
 
 from worker.errors import FencedError
-from worker.messages import TopicPartition
+from worker.messages import AlertEvent, TopicPartition
 from worker.ports import AlertCommit, PartitionState, StoredEvent, StreamPart
 
 
@@ -18,6 +18,8 @@ class _Held(msgspec.Struct):
     events: list[StoredEvent]
     last_place: tuple[int, int]
     last_commit: AlertCommit | None
+    open: dict[str, AlertEvent] = {}
+    suppression: bytes | None = None
 
 
 class InMemoryAlertStore:
@@ -34,7 +36,14 @@ class InMemoryAlertStore:
     def load(self, partition: TopicPartition) -> PartitionState | None:
         """See `AlertStore.load`."""
         held = self._held.get(partition)
-        return None if held is None else PartitionState(held.next_offset, held.max_event_time_ms, dict(held.due))
+        if held is None:
+            return None
+        return PartitionState(held.next_offset, held.max_event_time_ms, dict(held.due), held.suppression)
+
+    def open_alerts(self, partition: TopicPartition) -> dict[str, AlertEvent]:
+        """See `AlertStore.open_alerts`."""
+        held = self._held.get(partition)
+        return {} if held is None else dict(held.open)
 
     def states(self, partition: TopicPartition, keys: Sequence[str]) -> dict[str, bytes]:
         """See `AlertStore.states`."""
@@ -91,6 +100,10 @@ class InMemoryAlertStore:
         held.due.update({key: at_ms for key, at_ms in commit.due.items() if at_ms is not None})
         for key in [key for key, at_ms in commit.due.items() if at_ms is None]:
             held.due.pop(key, None)
+        held.open.update({alert: event for alert, event in commit.open.items() if event is not None})
+        for alert in [alert for alert, event in commit.open.items() if event is None]:
+            held.open.pop(alert, None)
+        held.suppression = held.suppression if commit.suppression is None else commit.suppression
         for stored in sorted(commit.events, key=attrgetter("offset", "sequence")):
             if (stored.offset, stored.sequence) > held.last_place:
                 held.events.append(stored)

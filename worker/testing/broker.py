@@ -180,6 +180,10 @@ class InMemorySource:
         """See `ports.Source`."""
         return {partition: self._offset_at(partition, timestamp_ms) for partition in partitions}
 
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        """See `ports.Source`."""
+        return sorted(partition for partition in self._broker.logs if partition.topic == topic)
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
         self._paused.update(partitions)

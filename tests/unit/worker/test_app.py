@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from tests.unit.worker.builders import message
 from worker import app
-from worker.alert.role import AlertCounts
+from worker.alert.counting import AlertCounts
 from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
 from worker.errors import ContractError, RetryableError, SettingsError
 from worker.score.role import ScoreCounts

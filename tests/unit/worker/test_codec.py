@@ -27,6 +27,7 @@ from worker.codec import (
     MAX_TEXT_CHARS,
     Clock,
     believed,
+    control_record,
     dead_letter,
     decode_alert_event,
     decode_message,
@@ -36,12 +37,12 @@ from worker.codec import (
     encode_alert_event,
     encode_prediction,
     encode_signal,
-    tick_record,
 )
 from worker.errors import DecodeError
 from worker.messages import (
     LABELS,
     MAX_EVENT_TIME_MS,
+    Headers,
     Matches,
     Message,
     Origin,
@@ -463,7 +464,7 @@ def test_a_signal_out_of_range_is_refused(field: str, value: bytes) -> None:
 
 def test_a_tick_out_of_range_is_refused() -> None:
     """What it makes stale is told at its time, which a calendar must have."""
-    out = tick_record(TopicPartition("sentiment.signals", 3), Tick(MAX_EVENT_TIME_MS + 1))
+    out = control_record(TopicPartition("sentiment.signals", 3), Tick(MAX_EVENT_TIME_MS + 1))
     with pytest.raises(DecodeError, match="at_ms") as refused:
         decode_placed(Record(out.topic, 3, 7, None, out.value, 0, out.headers))
     assert refused.value.reason == "invalid_tick"
@@ -541,7 +542,7 @@ def test_a_refusal_does_not_quote_megabytes() -> None:
 def test_a_tick_stands_among_the_signals() -> None:
     """In the partition that it is for, under no key, told from a signal by its header."""
     partition = TopicPartition("sentiment.signals", 3)
-    out = tick_record(partition, Tick(1_000))
+    out = control_record(partition, Tick(1_000))
     assert (out.topic, out.partition, out.key) == ("sentiment.signals", 3, None)
     read = Record(out.topic, 3, 7, out.key, out.value, 0, out.headers)
     assert decode_placed(read) == Tick(1_000)
@@ -550,8 +551,12 @@ def test_a_tick_stands_among_the_signals() -> None:
     assert caught.value.reason == "invalid_tick"
 
 
-def test_what_is_no_tick_is_read_as_a_signal() -> None:
-    """Whatever other headers it has."""
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [((("tidings.other", b"tick"),), "invalid_signal"), ((("tidings.control", b"later"),), "unknown_control")],
+)
+def test_what_is_no_control_record_is_read_as_a_signal(headers: Headers, reason: str) -> None:
+    """Whatever other headers it has; one of a kind that a later version writes is no signal either."""
     with pytest.raises(DecodeError) as caught:
-        decode_placed(Record("sentiment.signals", 3, 7, None, b'{"at_ms": 1}', 0, (("tidings.control", b"other"),)))
-    assert caught.value.reason == "invalid_signal"
+        decode_placed(Record("sentiment.signals", 3, 7, None, b'{"at_ms": 1}', 0, headers))
+    assert caught.value.reason == reason

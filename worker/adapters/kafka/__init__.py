@@ -2,7 +2,9 @@
 
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
 from worker.adapters.kafka.at_least_once import AtLeastOnceSink
+from worker.adapters.kafka.controls import KafkaControls
 from worker.adapters.kafka.history import KafkaHistory
+from worker.adapters.kafka.offsets import OffsetsSink
 from worker.adapters.kafka.plain import PlainProducer, PlainReader
 from worker.adapters.kafka.presence import require_topics
 from worker.adapters.kafka.resender import Resender
@@ -13,9 +15,11 @@ from worker.adapters.kafka.source import KafkaSource
 __all__ = [
     "AtLeastOnceSink",
     "ClusterReport",
+    "KafkaControls",
     "KafkaHistory",
     "KafkaSink",
     "KafkaSource",
+    "OffsetsSink",
     "PlainProducer",
     "PlainReader",
     "Resender",

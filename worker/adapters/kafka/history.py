@@ -30,8 +30,9 @@ _LOOK_AGAIN_S = 0.5
 class KafkaHistory:
     """`ports.History` over consumers that live as long as one question: it is asked after a loss, not while all is well."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, role: str = "alert") -> None:
         self._settings = settings
+        self._role = role
 
     def signals(self, partition: TopicPartition, offsets: range) -> list[Record]:
         """See `ports.History`."""
@@ -52,7 +53,7 @@ class KafkaHistory:
 
     def _alerts(self) -> Iterator[Record]:
         topic = self._settings.topics.alerts
-        with translated(f"looking at {topic}"), _Consumer(self._settings) as consumer:
+        with translated(f"looking at {topic}"), _Consumer(self._settings, self._role) as consumer:
             known = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
             if known.error is not None:
                 raise KafkaException(known.error)
@@ -75,7 +76,7 @@ class KafkaHistory:
     def _read(self, partition: TopicPartition, offsets: range, *, whole: bool = False) -> Iterator[Record]:
         """Yield the committed records at these offsets. Where `whole`, open transactions are waited for, else left out."""
         name = f"{partition.topic}-{partition.partition}"
-        with translated(f"reading {name} again"), _Consumer(self._settings) as consumer:
+        with translated(f"reading {name} again"), _Consumer(self._settings, self._role) as consumer:
             low, high = self._stable_bounds(consumer, partition, offsets.stop if whole else 0)
             first, end = max(low, offsets.start), min(high, offsets.stop)
             if first < end:
@@ -103,13 +104,13 @@ class KafkaHistory:
 class _Consumer:
     """A consumer that joins no group, is closed whatever happens, and tells of the end of a partition.
 
-    It bears the alert role's group id, so that it needs no permission that the role does not have.
+    It bears the group id of the role that asks, so that it needs no permission that the role does not have.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, role: str) -> None:
         # Offsets that go while we read are an error, so that the question is put again, with the bounds of then.
         extra = {"enable.partition.eof": True, "auto.offset.reset": "error", "error_cb": Refusals("history", settings)}
-        config = consumer_config(settings, f"{settings.group_prefix}-alert") | extra
+        config = consumer_config(settings, f"{settings.group_prefix}-{role}") | extra
         with configuring():
             self._consumer = ck.Consumer(config)
 

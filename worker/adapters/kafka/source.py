@@ -129,6 +129,14 @@ class KafkaSource:
             answers = {_partition(a): _checked(a).offset for a in self._consumer.offsets_for_times(asked, timeout=TIMEOUT_S)}
             return {p: offset if offset >= 0 else self._end(p) for p, offset in answers.items()}
 
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        """See `ports.Source`."""
+        with translated(f"looking at {topic}"):
+            known = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+            if known.error is not None:
+                raise KafkaException(known.error)
+            return [TopicPartition(topic, number) for number in sorted(known.partitions)]
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
         with translated("pausing"):

@@ -8,8 +8,8 @@ from tests.unit.worker.alert.builders import RULE, rules, signal
 from tests.unit.worker.alert.test_role import KEYS, TOPIC, Bench, story
 from worker.alert.backtest import Backtest, Outcome
 from worker.alert.decide import Look
-from worker.codec import decode_placed, tick_record
-from worker.messages import AlertEvent, Record, Signal, Tick, TopicPartition
+from worker.codec import control_record, decode_placed
+from worker.messages import AlertEvent, Control, Record, Signal, Tick, TopicPartition
 
 MANY = """
 rules:
@@ -37,16 +37,16 @@ rules:
 """
 
 
-def backtest(*signals: Signal | Tick, text: str = RULE, lateness_ms: int = 0) -> Outcome:
+def backtest(*signals: Signal | Control, text: str = RULE, lateness_ms: int = 0) -> Outcome:
     """Signals of one partition through a backtest."""
     test = Backtest(rules(text), lateness_ms)
     test.take(0, signals)
     return test.outcome()
 
 
-def placed(records: list[Record]) -> dict[int, list[Signal | Tick]]:
+def placed(records: list[Record]) -> dict[int, list[Signal | Control]]:
     """What a topic holds, by partition."""
-    found: dict[int, list[Signal | Tick]] = {}
+    found: dict[int, list[Signal | Control]] = {}
     for record in records:
         found.setdefault(record.partition, []).append(decode_placed(record))
     return found
@@ -75,7 +75,7 @@ def test_it_gives_the_very_events_of_the_live_role(seed: int, text: str, runs: i
     for number, item in enumerate(story(seed)):
         if number in ticks:
             at = TopicPartition(TOPIC, number % 2)
-            bench.broker.produce(tick_record(at, Tick(item.event_time_ms + 60_000)))
+            bench.broker.produce(control_record(at, Tick(item.event_time_ms + 60_000)))
         late_ms = 20_000 if chance.random() < 0.02 else 0
         twin = "first" if chance.random() < 0.05 else None
         fields = {name: getattr(item, name) for name in item.__struct_fields__}

@@ -8,8 +8,8 @@ from worker.alert.lifecycle import Life
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
 from worker.alert.state import NEVER_MS, decode_state
-from worker.messages import Signal, Tick
-from worker.ports import StoredEvent
+from worker.messages import Control, Signal, Tick
+from worker.ports import PartitionState, StoredEvent
 
 
 def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
@@ -17,7 +17,9 @@ def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
     return PartitionMemory(rules(), lateness_ms, cached_keys)
 
 
-def run(held: PartitionMemory, *signals: Signal | Tick | None, at: int = 0, stored: dict[str, bytes] | None = None) -> Effects:
+def run(
+    held: PartitionMemory, *signals: Signal | Control | None, at: int = 0, stored: dict[str, bytes] | None = None
+) -> Effects:
     """Apply and settle a run of signals that starts at offset `at`."""
     placed = [Placed(at + index, item) for index, item in enumerate(signals)]
     held.learn(held.missing(placed), stored or {})
@@ -135,7 +137,8 @@ def test_resumed_memory_goes_on_as_if_it_had_never_stopped() -> None:
     expected = run(steady, *stream)
     early = run(first, *stream[:6])
     resumed = memory()
-    resumed.resume(early.next_offset, early.max_event_time_ms, {key: at for key, at in early.due.items() if at is not None})
+    due = {key: at for key, at in early.due.items() if at is not None}
+    resumed.resume(PartitionState(early.next_offset, early.max_event_time_ms, due))
     later = run(resumed, *stream[6:], at=6, stored=early.states)
     assert early.events + later.events == expected.events
     assert {**early.states, **later.states} == expected.states
@@ -154,7 +157,7 @@ def test_going_back_is_refused() -> None:
 def test_an_expired_state_loses_its_timer() -> None:
     """Where Redis forgot a key's state, its timer leads nowhere and is removed."""
     held = memory()
-    held.resume(5, 4_000, {"entity:gone": 10_000})
+    held.resume(PartitionState(5, 4_000, {"entity:gone": 10_000}))
     assert run(held, signal(20, alert_key="topic:x"), at=5).due["entity:gone"] is None
 
 

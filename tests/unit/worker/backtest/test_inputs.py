@@ -12,15 +12,15 @@ from tests.unit.worker.alert.builders import signal
 from worker import adapters
 from worker.backtest import inputs
 from worker.backtest.inputs import Input, JsonLines, ParquetFile, Topic, opened
-from worker.codec import encode_signal, tick_record
+from worker.codec import control_record, encode_signal
 from worker.errors import SelectionError, SettingsError
-from worker.messages import Record, Signal, Tick, TopicPartition
+from worker.messages import Control, Record, Signal, Tick, TopicPartition
 from worker.settings import KafkaSettings
 
 SIGNALS = [signal(at, message_id=f"m{at}") for at in range(5)]
 
 
-def everything(source: Input) -> tuple[list[Signal | Tick], list[inputs.Fault]]:
+def everything(source: Input) -> tuple[list[Signal | Control], list[inputs.Fault]]:
     """All signals and faults."""
     batches = list(source.batches())
     assert sum(batch.done for batch in batches) == source.total
@@ -84,7 +84,7 @@ class Snapshot:
 
     def records(self) -> Iterator[Record]:
         """All."""
-        tick = tick_record(TopicPartition("signals", 0), Tick(9_000))
+        tick = control_record(TopicPartition("signals", 0), Tick(9_000))
         values = [*map(encode_signal, SIGNALS[:2]), tick.value, b"{}"]
         for offset, value in enumerate(values):
             yield Record("signals", 0, offset, b"k", value, 0, tick.headers if value == tick.value else ())

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.worker.ops.builders import Clock, health
-from worker.alert.role import AlertCounts
+from worker.alert.counting import AlertCounts
 from worker.messages import Record, TopicPartition
 from worker.ops.health import Health
 from worker.ops.metrics import ALERT_COUNTS, CONTENT_TYPE, SCORE_COUNTS, WorkerCollector, metrics_page, registry
