@@ -37,6 +37,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
         "write it as in deploy/compose/watchlist.yaml, or point score.watchlist at yours",
     )
     yield _attempt("rules", lambda: _rules(settings), "write it as in deploy/compose/rules.yaml, or point alert.rules at yours")
+    if settings.notify.config is not None:
+        remedy = "write it as docs/notifications.md says, or leave notify.config unset to tell nobody"
+        yield _attempt("notifications", lambda: _receivers(settings), remedy)
     yield from _kafka(settings)
     yield from _redis(settings)
     yield from _model(settings)
@@ -56,6 +59,11 @@ def _watchlist(settings: Settings) -> str:
 
 def _rules(settings: Settings) -> str:
     return f"{len(app.load_rules(settings).rules)} rules in {settings.alert.rules}"
+
+
+def _receivers(settings: Settings) -> str:
+    config = app.load_notify(settings)
+    return "; ".join([f"{len(config.targets)} receivers in {settings.notify.config}", *config.warnings()])
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -71,6 +71,33 @@ def test_a_missing_file_is_found(name: str) -> None:
     assert f"{name}.yaml" in detail
 
 
+NOTIFY = """\
+route: {receiver: team}
+receivers: [{name: team, webhook_configs: [{url: http://hooks.example.org/team}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "ok", "detail"),
+    [
+        (NOTIFY, True, "1 receivers in notify.yaml; team/webhook/0: plain http"),
+        (NOTIFY.replace("receiver: team", "receiver: tema"), False, "no such receiver as `tema`"),
+        (None, False, "notify.yaml"),
+    ],
+)
+def test_who_is_told_is_looked_at_where_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, ok: bool, detail: str
+) -> None:
+    """A wrong file, or none, is found before the role starts; what is not safe is told."""
+    monkeypatch.setenv("TIDINGS_NOTIFY__CONFIG", "notify.yaml")
+    if text is not None:
+        Path("notify.yaml").write_text(text)
+    found = {finding.name: finding for finding in check.findings(Settings())}["notifications"]
+    assert found.ok is ok
+    assert detail in found.detail
+    assert ok or "docs/notifications.md" in found.remedy
+
+
 def test_a_kafka_that_is_away_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is said of its topics; Redis and the model are looked at all the same."""
 
