@@ -324,6 +324,12 @@ def test_members_share_the_partitions(writing: Broker) -> None:
     assert second.listener.heard[-1] == ("revoked", (handed_on,))
 
 
+def test_all_partitions_of_a_topic_are_told_whoever_has_them(broker: Broker) -> None:
+    """In order, those of other members and of nobody too."""
+    topic, member = broker.topic(3), Member(broker.source(GROUP), broker.topic())
+    assert member.source.partitions(topic) == [TopicPartition(topic, number) for number in range(3)]
+
+
 def test_a_revoked_partition_is_still_ours_while_we_are_told(writing: Broker) -> None:
     """What is committed from within `on_revoked` counts: the next owner starts behind it."""
     topic, answers, sink = writing.topic(2), writing.topic(), writing.sink()

@@ -64,7 +64,7 @@ def _parsed(words: list[str]) -> list[Permission]:
     return [Permission(principal, value, kind, name, prefixed) for option, value in options if option == "--operation"]
 
 
-def redis_command() -> list[str]:
-    """The `ACL SETUSER` command of the page, as words."""
-    ((line),) = re.findall(r"^ACL SETUSER .*$", PAGE.read_text(), re.MULTILINE)
+def redis_command(user: str = "tidings") -> list[str]:
+    """The `ACL SETUSER` command of the page for a user, as words."""
+    ((line),) = re.findall(rf"^ACL SETUSER {user} .*$", PAGE.read_text(), re.MULTILINE)
     return str(line).split()

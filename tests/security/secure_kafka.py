@@ -20,7 +20,7 @@ from deploy.local.process import Server
 from tests.security.certificates import Certificates
 from tests.security.identity_provider import AUDIENCE, ISSUER
 
-USERS = {"score": "score-password", "alert": "alert-password", "operator": "operator-password", "nobody": "nobody-password"}
+USERS = {name: f"{name}-password" for name in ("score", "alert", "notify", "operator", "nobody")}
 """SCRAM and PLAIN users; `nobody` may do nothing at all."""
 LISTENERS = ("ADMIN", "SCRAM", "MTLS", "OAUTH", "EXPIRED", "ELSEWHERE", "CONTROLLER")
 _HANDLER = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"

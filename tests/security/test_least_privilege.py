@@ -4,7 +4,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from tests.contract.redis_servers import free_port
 from tests.integration.flow import ROOT
+from tests.integration.receiver import Receiver, receiving
 from tests.security.certificates import Certificates
 from tests.security.permissions import Permission, kafka_permissions, redis_command
 from tests.security.secure_kafka import USERS, SecureKafka
@@ -20,17 +22,19 @@ from tests.security.secure_redis import SecureRedis
 from tests.unit.worker.alert.builders import event as alert_event
 from worker import app
 from worker.adapters.kafka import PlainProducer, PlainReader, create_topics, inspect
+from worker.adapters.notify_store import RedisNotifyStore
 from worker.adapters.redis import _translated
 from worker.app import RoleName
 from worker.codec import decode_alert_event
 from worker.errors import FatalError, TidingsError
 from worker.messages import OutRecord, Record, TopicPartition
+from worker.notify.ports import NotifyCommit
 from worker.ops.health import Health
 from worker.ops.lifetime import Role
 from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import AlertCommit, StoredEvent
-from worker.settings import AlertSettings, KafkaSettings, ModelSettings, RedisSettings, Settings
+from worker.settings import AlertSettings, KafkaSettings, ModelSettings, NotifySettings, RedisSettings, Settings
 from worker.testing.model import FakeModel
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -45,11 +49,21 @@ rules:
     keep_firing_for: 10s
     severity: critical
 """
+NOTIFY = """
+route: {{receiver: team, group_wait: 0s}}
+receivers: [{{name: team, webhook_configs: [{{url: "{url}"}}]}}]
+"""
+REDIS_USERS = ("tidings", "tidings-notify")
 PASSWORD = "PASSWORD"  # noqa: S105 - the word that the page has in its place
 PATIENCE_S = 40.0
 _BURSTS = count(int(time.time() * 1000) - 12 * 3_600_000, 120_000)
 """When each burst begins, in event time: past the one before, so that none is late."""
 Settle = Callable[[str], Settings]
+BUILD: Mapping[RoleName, Callable[[Settings, ExitStack, Start], Role]] = {
+    "score": app.build_score,
+    "alert": app.build_alert,
+    "notify": app.build_notify,
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +73,27 @@ def granted(secure_kafka: SecureKafka, secure_redis: SecureRedis) -> Iterator[No
     create_topics(open_to_all)
     for permission in PERMISSIONS:
         permission.grant(secure_kafka.admin)
-    secure_redis.admin.execute_command(*redis_command())
+    for user in REDIS_USERS:
+        secure_redis.admin.execute_command(*redis_command(user))
     yield
     for permission in PERMISSIONS:
         permission.take_away(secure_kafka.admin)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody who is told of alerts."""
+    with receiving(free_port()) as made:
+        yield made
+
+
+@pytest.fixture
+def files(folder: Path, receiver: Receiver) -> Path:
+    """The folder that the roles run in, with the files that they read."""
+    (folder / "watchlist.yaml").write_text(WATCHLIST)
+    (folder / "rules.yaml").write_text(RULES)
+    (folder / "notify.yaml").write_text(NOTIFY.format(url=receiver.url))
+    return folder
 
 
 @pytest.fixture
@@ -71,13 +102,11 @@ def settle(
     secure_kafka: SecureKafka,
     secure_redis: SecureRedis,
     certificates: Certificates,
-    folder: Path,
+    files: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Settle:
     """Settings of a user, everything by its default name, as on the page; a model that finds every text bad."""
     del granted
-    (folder / "watchlist.yaml").write_text(WATCHLIST)
-    (folder / "rules.yaml").write_text(RULES)
     monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel(lambda _ids: [4.0, 0.0, -4.0]))
     monkeypatch.setattr(app, "check_model_file", lambda *_: None)
 
@@ -94,12 +123,15 @@ def settle(
         )
         redis = RedisSettings(
             url=SecretStr(secure_redis.url()),
-            username=redis_command()[2],
+            username="tidings-notify" if user == "notify" else "tidings",
             password=SecretStr(PASSWORD),
             ssl_ca_location=certificates.authority,
         )
         alert = AlertSettings(idle_after_s=1)
-        return Settings(kafka=kafka, redis=redis, alert=alert, model=ModelSettings(repository=ROOT / "triton_repo"))
+        notify = NotifySettings(config=files / "notify.yaml", lease_s=3)
+        return Settings(
+            kafka=kafka, redis=redis, alert=alert, notify=notify, model=ModelSettings(repository=ROOT / "triton_repo")
+        )
 
     return settings
 
@@ -115,7 +147,7 @@ class Running:
         ]
 
     def _run(self, name: RoleName, settings: Settings) -> None:
-        build: Callable[[Settings, ExitStack, Start], Role] = app.build_score if name == "score" else app.build_alert
+        build = BUILD[name]
         health = Health(PATIENCE_S, time.time, time.monotonic)
         try:
             with ExitStack() as stack:
@@ -179,10 +211,19 @@ def work(settle: Settle, send: Callable[[], str], secure_kafka: SecureKafka) -> 
     return until_alerted
 
 
-def test_both_roles_run_with_exactly_these(work: Callable[[], list[TidingsError]], secure_kafka: SecureKafka) -> None:
-    """Messages in, an alert out, a dead letter too; by SASL_SSL and rediss://, as the users of the page."""
+def test_all_roles_run_with_exactly_these(
+    work: Callable[[], list[TidingsError]], settle: Settle, receiver: Receiver, secure_kafka: SecureKafka
+) -> None:
+    """Messages in, an alert out, a dead letter too, somebody told; by SASL_SSL and rediss://, as the users of the page."""
     assert work() == []
     assert seen(secure_kafka, "sentiment.dead-letters")
+    notifying = Running(settle, "notify")
+    notifying.until(lambda: bool(receiver.taken))
+    assert notifying.errors == []
+
+
+TRIED: Mapping[str, tuple[RoleName, ...]] = {"score": ("score",), "alert": ("score", "alert"), "notify": ("notify",)}
+"""Who has to run so that a permission of one of them is used."""
 
 
 @pytest.mark.parametrize("missing", OF_ROLES, ids=str)
@@ -199,7 +240,7 @@ def test_one_permission_less_is_told(
         assert work() == []  # or there would be nothing to rebuild
     secure_redis.admin.flushall()
     send()
-    roles: tuple[RoleName, ...] = ("score", "alert") if missing.principal == "alert" else ("score",)
+    roles = TRIED[missing.principal]
     missing.take_away(secure_kafka.admin)
     try:
         running = Running(settle, *roles)
@@ -263,33 +304,57 @@ def exercise(settings: Settings) -> None:
         assert store.load(partition)
 
 
-def redis_words() -> list[str]:
-    """The parts of the page's Redis rule that can be taken away: commands, keys and channel."""
-    return [word for word in redis_command() if word[0] in "+~&"]
+def exercise_notify(settings: Settings) -> None:
+    """Everything that the notify role does with its store, once."""
+    with closing(app.connect_store(settings)) as shared:
+        with _translated():
+            shared._client.ping()
+        shared.version()
+        store = RedisNotifyStore(shared.run, shared.close, settings.redis.prefix)
+        assert store.acquire("token", 5)
+        number = (store.renew("token", 5) or 0) + 1
+        changes: list[dict[bytes, bytes | None]] = [{b"a": b"1"}, {b"a": None}]
+        for groups in changes:
+            store.commit("token", NotifyCommit(number, {TopicPartition("sentiment.alerts", 0): 1}, groups, {}))
+        store.load()
+        store.release("token")
 
 
-def test_redis_with_exactly_these(settle: Settle, secure_redis: SecureRedis) -> None:
+EXERCISE: Mapping[str, Callable[[Settings], None]] = {"tidings": exercise, "tidings-notify": exercise_notify}
+
+
+def redis_words() -> list[tuple[str, str]]:
+    """The parts of the page's Redis rules that can be taken away, with the user: commands, keys and channel."""
+    return [(user, word) for user in REDIS_USERS for word in redis_command(user) if word[0] in "+~&"]
+
+
+def of_redis_user(settle: Settle, user: str, **changes: object) -> Settings:
+    """Settings of the role that is this user of Redis."""
+    settings = settle("notify" if user == "tidings-notify" else "alert")
+    return settings.model_copy(update={"redis": settings.redis.model_copy(update={"stream_max_events": 1, **changes})})
+
+
+@pytest.mark.parametrize("user", REDIS_USERS)
+def test_redis_with_exactly_these(settle: Settle, secure_redis: SecureRedis, user: str) -> None:
     """Every command of the store, within its own keys; nothing else."""
     secure_redis.admin.flushall()
     secure_redis.admin.execute_command("SCRIPT", "FLUSH")
-    settings = settle("alert").model_copy(update={"redis": settle("alert").redis.model_copy(update={"stream_max_events": 1})})
-    exercise(settings)
+    EXERCISE[user](of_redis_user(settle, user))
     with pytest.raises(FatalError, match=r"permission"):
-        exercise(settings.model_copy(update={"redis": settings.redis.model_copy(update={"prefix": "other"})}))
+        EXERCISE[user](of_redis_user(settle, user, prefix="other"))
 
 
-@pytest.mark.parametrize("missing", redis_words())
-def test_one_redis_permission_less_is_told(settle: Settle, secure_redis: SecureRedis, missing: str) -> None:
+@pytest.mark.parametrize(("user", "missing"), redis_words())
+def test_one_redis_permission_less_is_told(settle: Settle, secure_redis: SecureRedis, user: str, missing: str) -> None:
     """Each is needed, and the error says where the list is."""
     admin = secure_redis.admin
     admin.flushall()
     admin.execute_command("SCRIPT", "FLUSH")
-    less = [word for word in redis_command() if word != missing]
-    admin.execute_command("ACL", "SETUSER", less[2], "reset")
+    less = [word for word in redis_command(user) if word != missing]
+    admin.execute_command("ACL", "SETUSER", user, "reset")
     admin.execute_command(*less)
-    settings = settle("alert").model_copy(update={"redis": settle("alert").redis.model_copy(update={"stream_max_events": 1})})
     try:
         with pytest.raises(FatalError, match=r"docs/security\.md"):
-            exercise(settings)
+            EXERCISE[user](of_redis_user(settle, user))
     finally:
-        admin.execute_command(*redis_command())
+        admin.execute_command(*redis_command(user))

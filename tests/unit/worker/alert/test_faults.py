@@ -120,3 +120,35 @@ def test_only_what_is_near_is_asked_about() -> None:
     """A suggestion that is far off would send people the wrong way."""
     assert did_you_mean("treshold", ["threshold", "type"]) == "; did you mean `threshold`?"
     assert did_you_mean("colour", ["threshold", "type"]) == did_you_mean(5, ["threshold"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "line", "field", "problem"),
+    [
+        (
+            "{source_matchers: [a=b], target_matchers: [a=b], same: [c]}",
+            6,
+            "same",
+            "no such field. Known here: equal, source_matchers, target_matchers",
+        ),
+        ("{source_matchers: [a=b]}", 6, "target_matchers", "missing (What a target's labels must match, all of it)"),
+        ("{source_matchers: [], target_matchers: [a=b]}", 6, "source_matchers", "expected at least one"),
+        (
+            "{source_matchers: [severity critical], target_matchers: [a=b]}",
+            6,
+            "source_matchers[0]",
+            "expected matchers such as severity=critical, topic!=film or rule=~\"share-.*\", not 'severity critical'",
+        ),
+        ('{source_matchers: ["a=~("], target_matchers: [a=b]}', 6, "source_matchers[0]", "'(' is no regular expression (RE2)"),
+        (
+            "{source_matchers: [a=b], target_matchers: [a=b], equal: [the-team]}",
+            6,
+            "equal[0]",
+            "expected text that matches ^[a-zA-Z_][a-zA-Z0-9_]*$, not 'the-team'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_inhibition(fields: str, line: int, field: str, problem: str) -> None:
+    """Named as any fault of a rule is."""
+    ((at, where, said),) = problems(f"{rule()}inhibit:\n  - {fields}\n")
+    assert (at, where, said[: len(problem)]) == (line, f"inhibit[0].{field}", problem)
