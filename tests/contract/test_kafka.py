@@ -307,6 +307,22 @@ def test_paused_again_after_a_rebalance_it_stays_silent(broker: Broker) -> None:
     assert len(first.read(6)) == 6
 
 
+def test_what_went_away_paused_comes_back_unpaused(broker: Broker) -> None:
+    """A worker that held back, went on without the partition, and has it again resumes nothing: it knows of no pause."""
+    topic = broker.topic(2)
+    first = Member(broker.source(GROUP), topic)
+    until(lambda: len(first.assigned) == 2, first)
+    first.source.pause(first.assigned)
+    second = Member(broker.source(GROUP), topic)
+    until(lambda: len(first.assigned) == len(second.assigned) == 1, first, second)
+    first.source.resume(first.assigned)
+    second.source.close()
+    until(lambda: len(first.assigned) == 2, first)
+    fill(broker, topic, 3)
+    fill(broker, topic, 3, partition=1)
+    assert len(first.read(6)) == 6
+
+
 def test_members_share_the_partitions(writing: Broker) -> None:
     """Each record goes to one member; a member that leaves hands its partitions on, where it had committed."""
     topic, sink = writing.topic(2), writing.sink()
@@ -422,7 +438,7 @@ class _Consumer:
     def incremental_assign(self, partitions: list[ck.TopicPartition]) -> None:
         """Nothing to do."""
 
-    incremental_unassign = incremental_assign
+    incremental_unassign = resume = incremental_assign
 
 
 def test_what_was_fetched_before_a_rewind_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:

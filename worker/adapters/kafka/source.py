@@ -272,6 +272,8 @@ class KafkaSource:
             self._assigned.difference_update(names)
             for name in names:
                 self._next.pop(name, None)
+            # librdkafka would keep a pause for the partition's next time here, when nobody knows of it: it would stand still.
+            consumer.resume(partitions)
             consumer.incremental_unassign(partitions)
             log.info("partitions taken away", partitions=_readable(names))
 
