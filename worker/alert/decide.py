@@ -284,7 +284,8 @@ def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, S
     newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
     seen_ms = at_ms if newest.messages else state.seen_ms
     forgotten = at_ms - seen_ms >= detector.memory_ms
-    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, windows.total(window), newest))
+    spans = windows.spans(window, at_ms, detector.spans_ms)
+    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, spans[0], newest, spans))
     cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
     step = advance(state.life, cause, at_ms, _timing(rule))
     after = replace(state, life=step.life, seen_ms=seen_ms, memory=None if forgotten else memory)

@@ -145,6 +145,16 @@ def total(buckets: Buckets) -> Tally:
     return Tally(messages, negatives, score, square, worst)
 
 
+def spans(window: Buckets, end_ms: int, spans_ms: Sequence[int]) -> tuple[Tally, ...]:
+    """Return the figures of the last `spans_ms` before `end_ms`, the longest first; each bucket is added up once."""
+    found, tally, upto = list[Tally](), Tally(), len(window)
+    for span_ms in reversed(spans_ms):
+        first = bisect_left(window, end_ms - span_ms, key=_start)
+        tally, upto = total(window[first:upto]) + tally, first
+        found.append(tally)
+    return tuple(reversed(found))
+
+
 def hold(buckets: Buckets, messages: int) -> bool:
     """Tell whether the buckets hold so many messages."""
     for bucket in reversed(buckets):

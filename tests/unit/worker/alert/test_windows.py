@@ -43,6 +43,15 @@ def test_ring_equals_brute_force(items: list[Signal], end: int, length: int) -> 
     assert figures(windows.within(ring(items), start_ms, end_ms)) == expected
 
 
+@given(st.lists(signals, max_size=40), st.integers(0, 13), st.sets(st.integers(1, 6), min_size=1))
+def test_spans_are_those_of_the_windows(items: list[Signal], end: int, lengths: set[int]) -> None:
+    """Every figure of every span, as if each were added up by itself."""
+    end_ms, buckets, spans_ms = end * BUCKET_MS, ring(items), [length * BUCKET_MS for length in sorted(lengths, reverse=True)]
+    window = windows.within(buckets, end_ms - spans_ms[0], end_ms)
+    expected = tuple(windows.total(windows.within(buckets, end_ms - span_ms, end_ms)) for span_ms in spans_ms)
+    assert windows.spans(window, end_ms, spans_ms) == expected
+
+
 @given(st.lists(signals, max_size=20).flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))))
 def test_order_of_arrival_makes_no_difference(pair: tuple[list[Signal], list[Signal]]) -> None:
     """The same signals in any order give the same ring: counts, samples and model."""
