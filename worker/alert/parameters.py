@@ -116,7 +116,7 @@ class ShareDetector(Windowed):
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
     """One-sided confidence of the lower bound; of a shorter window's than `window` it is higher."""
     shortest_window: Duration = 0
-    """Where it is given, half the window is looked at too, half of that, and so on down to this: a short fall shows, and a long."""
+    """Where given, half the window is looked at too, half of that, and so on down to this: short falls show, and long ones."""
 
     @model_validator(mode="before")
     @classmethod
