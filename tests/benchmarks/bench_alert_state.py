@@ -1,13 +1,16 @@
 """What alert state costs as keys and windows grow: signals a second, memory of the worker, bytes a key in Redis.
 
-    python -m tests.benchmarks.bench_alert_state                                   # ten thousand to a million keys: half an hour
-    python -m tests.benchmarks.bench_alert_state --keys 1000 10000 --signals 2000  # a quick look
+    python -m tests.benchmarks.bench_alert_state                                  # ten thousand to a million keys: half an hour
+    python -m tests.benchmarks.bench_alert_state --keys 1000 10000 --signals 2000 # a quick look
 
 One partition, its states in a Redis of our own, the alert role's cycle without Kafka: load the states that are not in memory,
 decide, commit. Each case runs in a process of its own, which first gives every key a signal; then the cases take turns, so that
 what else goes on on the machine meets all of them, and the figures are medians over the turns and ratios to the first case.
+
 Keys are drawn evenly, the worst case for a cache, and as Zipf has it, the usual one. With so many keys that hardly any has two
-signals in a bucket, every signal closes a bucket: the fewer keys, the fewer of them, and the cheaper. Writes build/bench/alert_state.json.
+signals in a bucket, every signal closes a bucket: the fewer keys, the fewer of them, and the cheaper.
+
+Writes build/bench/alert_state.json.
 """
 
 import argparse
