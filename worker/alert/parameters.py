@@ -110,7 +110,7 @@ class ShareDetector(Windowed):
     threshold: Share = 0.5
     """The lower bound of the negative share that is too much."""
     resolve_below: Share = 0.0
-    """The negative share itself below which all is well again; 0.8 of the threshold unless given."""
+    """The negative share itself (with `shortest_window` its bound) below which all is well again; 0.8 of the threshold else."""
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95

@@ -35,9 +35,10 @@ def judge(parameters: ShareDetector, view: View) -> Reading:
     drowns out the others. L. Dümbgen and V. G. Spokoiny (2001), Multiscale Testing of Qualitative Hypotheses, Annals of
     Statistics 29(1), 124-152, for that penalty; J. Glaz, J. Naus and S. Wallenstein (2001), Scan Statistics, Springer.
 
-    It is well again when the share itself lies below `resolve_below`, on the shortest span with messages enough: what came last
-    counts. The bound must not serve for that: it falls when messages become fewer, whatever they say, and an alert would
-    resolve for want of data.
+    It is well again when the share itself lies below `resolve_below`. The bound must not serve for that: it falls when messages
+    become fewer, whatever they say, and an alert would resolve for want of data. Where there are shorter windows it has to
+    serve: what has passed is still in the longer ones, and the share of the shortest is mostly chance. There all is well when
+    no bound reaches `resolve_below`, and `min_messages` is what stands against want of data.
     """
     judged = [
         _Judged(span_ms, tally, wilson_lower_bound(tally.negatives, tally.messages, z))
@@ -47,11 +48,11 @@ def judge(parameters: ShareDetector, view: View) -> Reading:
     if not judged:
         bound = wilson_lower_bound(view.window.negatives, view.window.messages, parameters.z)
         return Reading("no_data", bound, parameters.threshold)
-    loudest, newest = max(judged, key=lambda one: one.bound), judged[-1].tally
+    loudest = max(judged, key=lambda one: one.bound)
     verdict: Verdict = "hold"
     if loudest.bound >= parameters.threshold:
         verdict = "breach"
-    elif newest.negatives < parameters.resolve_below * newest.messages:
+    elif (loudest.bound if view.spans[1:] else loudest.tally.negatives / loudest.tally.messages) < parameters.resolve_below:
         verdict = "clear"
     return Reading(verdict, loudest.bound, parameters.threshold, span_ms=loudest.span_ms)
 
