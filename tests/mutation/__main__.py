@@ -1,8 +1,8 @@
 """Change the alert code in thousands of small ways and see that a test notices: `python -m tests.mutation`.
 
-Takes the arguments of `mutmut run`. Mutants are named as mutmut does, `worker.alert.lifecycle.*`; where none is named, those are
-tried that were not yet, or whose function changed. Stopped with Ctrl-C, it goes on there the next time. When only a test changed,
-mutants must be named to be tried again. Writes build/mutation/report.json; `mutmut show MUTANT` shows one, `mutmut browse` all.
+Takes the arguments of `mutmut run`. Mutants are named as mutmut does, `worker.alert.lifecycle.*`; where none is named, those
+are tried that were not yet, or whose function changed. Stopped with Ctrl-C, it goes on there the next time. When only a test
+changed, mutants must be named to be tried again. Writes build/mutation/report.json; `mutmut show MUTANT` shows one.
 
 Exits with 1 if more than 5 % live, else with 2 if some were not tried, else with 0; with 3 if mutmut itself failed.
 """
