@@ -189,6 +189,14 @@ def test_what_is_kept_by_the_flap_guard_has_recovered_meanwhile() -> None:
     assert advance(kept, "clear", 130_000, timing).reason == "recovered"
 
 
+def test_what_the_flap_guard_counts_outlives_a_pending_breach() -> None:
+    """With a `for`, too, an alert that comes and goes is known by its earlier firings."""
+    timing = Timing(20_000, 0, 2, 600_000)
+    pending = advance(Life(fires=(50_000,)), "breach", 90_000, timing).life
+    assert (pending.status, pending.fires) == ("pending", (50_000,))
+    assert advance(pending, "breach", 110_000, timing).life.fires == (50_000, 110_000)
+
+
 def test_without_a_guard_it_comes_and_goes() -> None:
     """And nothing is remembered of it."""
     assert {reason for _, reason in flap(list(range(0, 100, 10)), Timing())[1::2]} == {"recovered"}
