@@ -56,6 +56,7 @@ def test_matchers_match_as_in_alertmanager(text: str, is_met: bool) -> None:
         ("{a=b", "brace"),
         ("a=b}", "brace"),
         ("{", "brace"),
+        ('a!~"("', "no regular expression"),
         ('a=~"("', "no regular expression"),
         ('a=~"(?=b)"', "no regular expression"),
         ('a="half', "expected matchers"),
@@ -90,6 +91,21 @@ def test_any_text_is_matchers_or_refused(text: str) -> None:
     except ValueError:
         return
     assert found
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('a="b\\nc"', "b\nc"), ('a="\\N\\t"', "Nt"), ('a="\\\\n"', "\\n"), ('a="b c"', "b c"), ("a=b", "b")],
+)
+def test_escapes(text: str, value: str) -> None:
+    r"""`\n` is a line's end, whatever else follows a backslash is itself."""
+    assert parse_matchers(text) == (Matcher("a", "=", value),)
+
+
+def test_half_a_character_is_found_by_nothing() -> None:
+    """A regular expression has no opinion of it: it does not match."""
+    assert not admit(["topic=~.*"], {"topic": "\ud800"})
+    assert admit(["topic!~.*"], {"topic": "\ud800"})
 
 
 @given(st.text(), st.text(st.characters(exclude_categories=["Cs"])))
