@@ -12,7 +12,7 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test chaos fuzz backtest audit lint format model up down status clean
+.PHONY: help setup demo test chaos fuzz mutation backtest audit lint format model up down status clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ chaos: setup ## break everything for 20 minutes, and count what was lost or doub
 fuzz: setup ## a million mutated messages through the worker, and every parser under atheris
 	@python -m tests.fuzz $(ARGS)
 
+mutation: setup ## change the alert code in thousands of small ways: at most 5 % may go unnoticed; hours, goes on where it stopped
+	@nice -n 19 python -m tests.mutation $(ARGS)
+
 backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
 
@@ -65,6 +68,6 @@ format: setup ## let ruff put things right
 	ruff format .
 
 clean: ## remove what was built and run; keeps .venv and the downloads in .cache
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidings/runs
+	rm -rf build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidings/runs
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	find triton_repo -name '*.onnx' -delete
