@@ -67,7 +67,13 @@ class TritonModel:
     """
 
     def __init__(
-        self, url: str, ref: ModelRef, *, timeout_s: float = 10, tls: TlsFiles | None = None, outputs: Sequence[str] = ("logits",)
+        self,
+        url: str,
+        ref: ModelRef,
+        *,
+        timeout_s: float = 10,
+        tls: TlsFiles | None = None,
+        outputs: Sequence[str] = ("logits",),
     ) -> None:
         self._client = _client(url, tls)
         self._url = url

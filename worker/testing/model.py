@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worker.errors import ContractError, ModelError, TidingsError
 from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
-from worker.score.contract import INPUTS, Contract, ModelIdentity, Temperature, NamedFile, batch_problem
+from worker.score.contract import INPUTS, Contract, ModelIdentity, NamedFile, Temperature, batch_problem
 
 Logits = NDArray[np.float32]
 LogitsOf = Callable[[Sequence[int]], Sequence[float]]

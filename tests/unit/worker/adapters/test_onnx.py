@@ -58,7 +58,7 @@ def test_a_token_that_the_model_does_not_know_is_refused(model: OnnxModel) -> No
 
 def test_an_output_that_is_not_there_fails_every_batch(path: Path) -> None:
     """The name in the contract is held to the file's at start; should that have been missed, nothing is scored wrongly."""
-    model = OnnxModel(path, REF, output="scores")
+    model = OnnxModel(path, REF, outputs=("scores",))
     with pytest.raises(ModelError, match="scores"):
         model.submit(batch_of(rows(1))).result(WAIT_S)
     model.close()
