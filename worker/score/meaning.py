@@ -1,7 +1,7 @@
 """Find the topics that a text is about by what it means, not by its words. Pure.
 
 Embeddings of any texts have much in common; that part is taken out first, the mean of a background of texts of all kinds (Mu
-and Viswanath 2018, "All-but-the-Top", https://arxiv.org/abs/1702.01417). A topic is the mean of its description and its examples
+and Viswanath 2018, "All-but-the-Top", https://arxiv.org/abs/1702.01417). A topic is the mean of its description and examples
 (Snell et al. 2017, "Prototypical Networks", https://arxiv.org/abs/1703.05175), and a text belongs to it if their cosine passes
 the topic's threshold: what so small a share of the background passes. On half of AG News, with that share at 2 %, the mean of
 description and five examples found .44 to .78 of a class, .74 to .95 of what it found being right; without taking out the
