@@ -149,8 +149,11 @@ def _meaning(settings: Settings, contract: Contract) -> Iterator[Finding]:
     """Calibrate the described topics as a worker does at its start, and say what each takes in."""
     try:
         topics = app.load_watchlist(settings).described
-        if not topics:
-            return
+    except SettingsError:
+        return  # told already
+    if not topics:
+        return
+    try:
         tools = Tools(app.load_tokenizer(settings, contract), partial(app.connect_model, settings), _once)
         meaning = understand(settings, find_encoder(settings, contract), topics, tools)
     except TidingsError as error:

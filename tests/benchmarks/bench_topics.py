@@ -2,7 +2,7 @@
 
 AG News, whose four classes are described here as a person would who has not seen it, with five examples each, written for this.
 How topics are looked for (`worker.score.meaning`) was chosen on rows that are left out here. The background is the model's own,
-which has nothing of AG News. `TIDINGS_DATA_DIR` is the folder of the measuring data; `tidings export --embedding` makes the model.
+which has nothing of AG News. `TIDINGS_DATA_DIR` is the folder of the measuring data; `make embedding` makes the model.
 """
 
 import os

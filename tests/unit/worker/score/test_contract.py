@@ -77,7 +77,7 @@ def test_every_field_of_the_brief_is_read() -> None:
     assert contract.buckets == (16, 32, 64, 128, 256)
     assert contract.calibration.temperature == 1.25
     assert msgspec.to_builtins(contract, builtin_types=(tuple,)).keys() == fields().keys() | {"embedding"}
-    assert msgspec.json.decode(msgspec.json.encode(contract)) == fields()
+    assert msgspec.json.decode(msgspec.json.encode(contract)) == fields(embedding=None)
 
 
 def test_unknown_fields_are_let_through() -> None:

@@ -40,6 +40,7 @@ def test_a_prediction_says_all_of_it() -> None:
         "model": {"name": "sentiment", "version": "1"},
         "origin": {"topic": "news", "partition": 0, "offset": 7},
         "extra": {"mine": 1.0},
+        "similarities": {},
     }
     assert decode_prediction(record.value).origin == Origin("news", 0, 7)
 
