@@ -40,7 +40,7 @@ def digest(body: bytes) -> str:
 def tokenizer() -> bytes:
     """A tokenizer of whole words."""
     words = ("[PAD]", "[UNK]", "and", *WATER, *OTHER)
-    made = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    made = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token=words[1]))
     made.pre_tokenizer = Whitespace()
     return made.to_str().encode()
 

@@ -18,6 +18,7 @@ from worker.testing.model import INFO, FakeModel, contract
 from worker.topics import Tools, background, find_encoder, understand
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[3]
 TEXTS = [f"text {number} of the background" for number in range(200)]
 FILE = "".join(f"{text}\n" for text in TEXTS).encode()
 SERVED = ModelInfo("embedding", ("1",), "fake", 64, INFO.inputs, {"vector": ("FP32", (4,))}, "in memory")
@@ -119,7 +120,7 @@ def test_each_topic_is_made_of_its_own_passages(tmp_path: Path) -> None:
 
 def test_a_model_that_scores_may_give_embeddings_itself(tmp_path: Path) -> None:
     """Then no second one is looked for, and its own background is taken."""
-    body = {**json.loads((Path("triton_repo") / "sentiment" / "contract.json").read_bytes())}
+    body = json.loads((ROOT / "triton_repo" / "sentiment" / "contract.json").read_bytes())
     body["embedding"] = {"output": "meaning", "dimensions": 4, "background": {"file": "b.txt", "sha256": digest(FILE)}}
     both: Contract = parse_contract(json.dumps(body).encode())
     (tmp_path / "sentiment").mkdir()

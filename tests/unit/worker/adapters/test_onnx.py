@@ -31,6 +31,14 @@ def model(path: Path) -> Iterator[OnnxModel]:
     model.close()
 
 
+def test_several_outputs_stand_side_by_side(path: Path) -> None:
+    """In the order they are named."""
+    model, batch = OnnxModel(path, REF, threads=1, outputs=("logits", "logits")), batch_of(rows(4))
+    answer = model.submit(batch).result(WAIT_S)
+    model.close()
+    np.testing.assert_allclose(answer, np.concatenate([expected_logits(batch)] * 2, axis=1), atol=1e-5)
+
+
 def test_logits_are_the_models_own(model: OnnxModel) -> None:
     """What ONNX Runtime says is what numpy says."""
     batch = batch_of(rows(8))

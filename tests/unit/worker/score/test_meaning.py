@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from worker.score.matching import WatchedTopic
 from worker.score.meaning import Meaning, Vectors, calibrated, passages
@@ -9,7 +10,7 @@ FLOODS = WatchedTopic(name="floods", description="Water where it should not be."
 TRAINS = WatchedTopic(name="trains", description="Trains that do not run.", threshold=0.5)
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: NDArray[np.float64]) -> Vectors:
     """The vectors at length 1, as the model gives them."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 

@@ -38,7 +38,7 @@ MEANING = calibrated((FLOODS,), [AXES[:1]], np.concatenate([AXES[1:], -AXES[1:]]
 
 def vector(ids: Sequence[int]) -> list[float]:
     """Water, if a text has the word for it; else something that has nothing to do with that."""
-    return AXES[0 if WET in ids else 1].tolist()
+    return [1.0, 0.0, 0.0] if WET in ids else [0.0, 1.0, 0.0]
 
 
 def both(ids: Sequence[int]) -> list[float]:
