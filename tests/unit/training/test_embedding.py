@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -30,11 +28,6 @@ def world(tmp_path_factory):
         patch.setattr(training.embedding, "load_snippets", snippets)
         patch.setattr(training.export, "EMBEDDING", ServingSpec("embedding", output=EMBEDDING.output, columns=32))
         yield folder, export_embedding(folder / "repo")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below the folder, by its path there."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_worker_can_read_the_contract(world) -> None:
@@ -87,14 +80,6 @@ def test_another_device_is_another_export(world, monkeypatch) -> None:
     monkeypatch.setattr(training.embedding, "build_embedding", lambda _folder, spec, *_: asked.append(spec))
     assert not export_embedding(world[0] / "repo", Device.GPU).was_fresh
     assert [spec.device for spec in asked] == [Device.GPU]
-
-
-def test_the_same_encoder_makes_the_same_bytes(world) -> None:
-    """Forced again, every file comes out the same."""
-    folder, exported = world
-    before = contents(exported.folder)
-    assert not export_embedding(folder / "repo", force=True).was_fresh
-    assert contents(exported.folder) == before
 
 
 def test_the_background_is_of_the_training_split_and_every_source() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.worker.score.role_builders import Words
+from tests.unit.worker.topics_builders import Opener, repository
 from worker import app, check, cli
 from worker.adapters.kafka.admin import ClusterReport, TopicReport, TopicSpec
 from worker.errors import RetryableError, SettingsError

@@ -1,4 +1,3 @@
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,89 +7,20 @@ import numpy as np
 import pytest
 
 from tests.unit.worker.score.role_builders import Words
+from tests.unit.worker.topics_builders import FILE, SERVED, TEXTS, Opener, digest, promised, repository, vector
 from worker.errors import ContractError, ModelError, SettingsError
 from worker.messages import ModelRef
 from worker.ports import ModelInfo, TokenBatch
-from worker.score.contract import AnyContract, Contract, parse_contract
+from worker.score.contract import Contract, parse_contract
 from worker.score.matching import WatchedTopic
 from worker.settings import ModelSettings, ScoreSettings, Settings
-from worker.testing.model import INFO, FakeModel, contract
-from worker.topics import Tools, background, find_encoder, understand
+from worker.testing.model import FakeModel, contract
+from worker.topics import background, find_encoder, understand
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
-TEXTS = [f"text {number} of the background" for number in range(200)]
-FILE = "".join(f"{text}\n" for text in TEXTS).encode()
-SERVED = ModelInfo("embedding", ("1",), "fake", 64, INFO.inputs, {"vector": ("FP32", (4,))}, "in memory")
 FLOODS = WatchedTopic(name="floods", description="wet", examples=("very wet", "water"), threshold=0.9)
 TRAINS = WatchedTopic(name="trains", description="late")
-
-
-def digest(body: bytes) -> str:
-    """The SHA-256 as contracts have it."""
-    return hashlib.sha256(body).hexdigest()
-
-
-def promised(**changes: Any) -> dict[str, Any]:
-    """The contract of a second model that can be asked what `contract()` is asked."""
-    return {
-        "schema_version": 1,
-        "model": {
-            "name": "embedding",
-            "version": "1",
-            "base": "fake",
-            "encoder_sha256": "0" * 64,
-            "onnx_sha256": digest(b"onnx"),
-            "precision": "fp32",
-            "opset": 20,
-        },
-        "inputs": ["input_ids", "attention_mask"],
-        "embedding": {"output": "vector", "dimensions": 4, "background": {"file": "b.txt", "sha256": digest(FILE)}},
-        "max_length": 64,
-        "buckets": [16, 32, 64],
-        "max_batch_size": 64,
-        "pad_id": 0,
-        "tokenizer": {"file": "tokenizer.json", "sha256": "0" * 64},
-        **changes,
-    }
-
-
-def repository(folder: Path, **changes: Any) -> Settings:
-    """A repository with a second model, and settings that name it."""
-    model = folder / "embedding"
-    (model / "1").mkdir(parents=True)
-    (model / "1" / "model.onnx").write_bytes(b"onnx")
-    (model / "b.txt").write_bytes(FILE)
-    (model / "contract.json").write_text(json.dumps(promised(**changes)))
-    return Settings(model=ModelSettings(repository=folder))
-
-
-def vector(ids: Any) -> list[float]:
-    """Some unit vector that depends on the ids."""
-    some = np.random.default_rng(abs(hash(tuple(ids))) % 2**32).normal(size=4)
-    return [float(value) for value in some / np.linalg.norm(some)]
-
-
-def once(call: Callable[[], T]) -> T:
-    """Ask once."""
-    return call()
-
-
-class Opener:
-    """Opens a model in memory, and remembers for what."""
-
-    def __init__(self, model: FakeModel | None = None) -> None:
-        self.model = model or FakeModel(vector, info=SERVED)
-        self.outputs: Any = None
-
-    def __call__(self, _contract: AnyContract, outputs: Any) -> FakeModel:
-        """See `Tools.connect`."""
-        self.outputs = outputs
-        return self.model
-
-    def tools(self, until: Any = once) -> Tools:
-        """With the tokenizer of one token a word."""
-        return Tools(Words(), self, until)  # type: ignore[arg-type]
 
 
 def test_thresholds_come_from_the_model_that_is_asked(tmp_path: Path) -> None:
