@@ -239,7 +239,10 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
     if encoder is not None:
         ask = partial(start.until, "model", _model_place(settings, encoder.contract), remedy="does Triton serve it?")
         tools = Tools(stages.tokenizer, partial(connect_model, settings), ask)
-        stages = msgspec.structs.replace(stages, meaning=understand(settings, encoder, watchlist.described, tools))
+        meaning = understand(settings, encoder, watchlist.described, tools)
+        for topic in meaning.thresholds:
+            log.info("topic calibrated", **msgspec.to_builtins(topic))
+        stages = msgspec.structs.replace(stages, meaning=meaning)
     sink, source = _kafka(settings, "score", stack, start)
     ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
     return ScoreRole(ports, stages, _score_options(settings, contract, encoder))

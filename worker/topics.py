@@ -8,7 +8,6 @@ from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
-import structlog
 
 from worker.errors import ContractError, RetryableError, SettingsError
 from worker.ports import Model, TokenBatch
@@ -29,7 +28,6 @@ from worker.score.meaning import Meaning, Vectors, calibrated, passages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _FEWEST = 100
 _PATIENCE_S = 60.0
@@ -107,7 +105,7 @@ class Tools(msgspec.Struct, frozen=True):
 
 
 def understand(settings: Settings, encoder: Encoder, topics: Sequence[WatchedTopic], tools: Tools) -> Meaning:
-    """Calibrate the described topics by the model that will be asked of messages, and log their thresholds.
+    """Calibrate the described topics by the model that will be asked of messages.
 
     Raises:
         ContractError: the served model is not the one of its contract, or its background is another one.
@@ -121,10 +119,7 @@ def understand(settings: Settings, encoder: Encoder, topics: Sequence[WatchedTop
         vectors = _embed([*texts, *(text for some in own for text in some)], model, contract, tools)
     ends = np.cumsum([len(texts), *map(len, own)])
     of_topics = np.split(vectors[ends[0] :], ends[1:-1] - ends[0])
-    meaning = calibrated(topics, of_topics, vectors[: ends[0]], settings.score.background_share)
-    for topic in meaning.thresholds:
-        log.info("topic calibrated", background=len(texts), **msgspec.to_builtins(topic))
-    return meaning
+    return calibrated(topics, of_topics, vectors[: ends[0]], settings.score.background_share)
 
 
 def _embed(texts: Sequence[str], model: Model, contract: AnyContract, tools: Tools) -> Vectors:

@@ -122,7 +122,8 @@ def test_a_message_about_a_described_topic_is_found_and_says_how_similar_it_is(f
     }
     similarity = found["wet"]["similarities"]["floods"]
     assert calibrated["threshold"] < similarity <= 1
-    assert (calibrated["topic"], calibrated["background"]) == ("floods", 200)
+    assert (calibrated["topic"], calibrated["is_given"]) == ("floods", False)
+    assert calibrated["share"] <= 0.05
     assert found["again"]["similarities"] == {"floods": similarity}
     assert found["again"]["duplicate_of"] == "wet"
     signals = [decode_signal(record.value) for record in flow.records(flow.settings.kafka.topics.signals, 3)]
