@@ -162,7 +162,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     similarities: dict[str, float] = {}
 
 
-class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One message's sentiment on one alert key, as published on `sentiment.signals` under that key.
 
     `excerpt` is the beginning of the text, cut; it serves as evidence. `similarity` is how similar the text is to the topic,
@@ -247,7 +247,7 @@ Control = Tick | Acknowledge | Silence | Expire | Inhibitor | Standing
 """What stands in `sentiment.signals` beside signals."""
 
 
-class Sample(msgspec.Struct, frozen=True, gc=False):
+class Sample(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One of the messages that weighed most in an alert; `similarity` as in its signal."""
 
     message_id: str

@@ -20,7 +20,7 @@ from rich.console import Console
 from tests.benchmarks import airline, bench_nab
 from tests.benchmarks.nab import data
 from tests.benchmarks.nab.data import ROOT
-from tests.benchmarks.planted import curves, groups, plots, report, running, texts
+from tests.benchmarks.planted import curves, groups, plots, report, running, severe, texts
 from worker.alert.rules import parse_rules
 
 NAB_STANDARD = 81.8
@@ -86,10 +86,11 @@ def planted(out: Path, share: float, console: Console) -> Proof:
     jobs = [running.Job(group, purpose, pools, rules, share) for group in groups.GROUPS]
     ran = running.run(jobs, console, "planted incidents, by group of keys")
     found = report.results(ran)
-    console.print(report.table(found), report.by_rate(found), report.by_strength(found))
+    single = severe.severe(pools)
+    console.print(report.table(found), report.by_rate(found), report.by_strength(found), severe.table(single))
     drawn = curves.curves(ran)
     plots.draw(drawn, found, out / "planted.png")
-    return Proof(report.as_json(found), list(report.broken(found)))
+    return Proof({**report.as_json(found), "single": severe.as_json(single)}, list(report.broken(found)))
 
 
 def week(out: Path, console: Console) -> Proof:

@@ -36,7 +36,7 @@ def test_a_topic_is_tested_up_to_its_end(real: RealBroker) -> None:
         real.produce(OutRecord(topic, None, encode_signal(signal(2_000))), partition=0)
         first, second = run(source, Plan(rules(), None, 0)), run(source, Plan(rules(), None, 0))
     assert [event.state for event in first.outcome.events] == ["firing", "stale"]
-    assert (first.outcome.signals, first.outcome.late_signals) == (6, 0)
+    assert (first.outcome.signals, first.outcome.late.signals) == (6, 0)
     assert [fault.place for fault in first.faults.named] == [f"{topic}-1 offset 1"]
     assert second.outcome.events == first.outcome.events
 

@@ -33,6 +33,7 @@ def test_every_partition_has_its_record_or_none_has(broker: RealBroker) -> None:
         assert controls.partitions(topic) == [TopicPartition(topic, 0), TopicPartition(topic, 1)]
         with pytest.raises(RetryableError, match="writing control records"):
             controls.send(into_each(topic, b"lost", TOO_LARGE))
+    with closing(KafkaControls(broker.settings)) as controls:  # one command, one producer
         controls.send(into_each(topic, b"first", b"second"))
     assert sorted((record.partition, record.value) for record in broker.records(topic, 2)) == [(0, b"first"), (1, b"second")]
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from worker.alert.decide import Decision, Observe
 from worker.alert.flow import Flow
+from worker.alert.late import LateSignals
 from worker.alert.rules import RuleSet
 from worker.alert.state import NEVER_MS, KeyState
 from worker.alert.windows import floor_to
@@ -51,7 +52,7 @@ class Alert(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """What a backtest came to.
 
-    `keys` counts the signals of each key, `late` those that came too late, by rule; `late_signals` those too late for any rule.
+    `keys` counts the signals of each key; `late` are those that came too late for a rule.
     `first_ms` and `last_ms` are the oldest and newest event time; None where there was no signal. Alerts and events come in
     order of time, key and rule.
     """
@@ -59,8 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
     rules: RuleSet
     signals: int
     keys: dict[str, int]
-    late: dict[str, int]
-    late_signals: int
+    late: LateSignals
     first_ms: int | None
     last_ms: int | None
     alerts: tuple[Alert, ...]
@@ -94,12 +94,14 @@ class Backtest:
         keys = sum((part.keys for part in parts), Counter[str]())
         alerts = [alert for part in parts for alert in part.alerts()]
         events = [event for part in parts for event in part.events]
+        late = LateSignals()
+        for part in parts:
+            late.add(part.late)
         return Outcome(
             rules=self._rules,
             signals=keys.total(),
             keys=dict(keys),
-            late=dict(sum((part.late for part in parts), Counter[str]())),
-            late_signals=sum(part.late_signals for part in parts),
+            late=late,
             first_ms=min((part.first_ms for part in parts if part.keys), default=None),
             last_ms=max((part.flow.max_event_time_ms for part in parts if part.keys), default=None),
             alerts=tuple(sorted(alerts, key=lambda alert: _order(alert.fired))),
@@ -117,8 +119,7 @@ class _Partition:
     def __init__(self, flow: Flow, buckets: Set[int], lateness_ms: int) -> None:
         self.flow = flow
         self.keys: Counter[str] = Counter()
-        self.late: Counter[str] = Counter()
-        self.late_signals = 0
+        self.late = LateSignals()
         self.first_ms = -NEVER_MS
         self.events: list[AlertEvent] = []
         self._buckets = buckets
@@ -178,9 +179,9 @@ class _Partition:
     def _turned(self, before: KeyState, decision: Decision, cause: Signal | Control | None) -> None:
         if cause is None or isinstance(cause, Signal):
             self._waiting.setdefault(before.alert_key, [])
-        if cause is not None and (late := [rule for rule, reason in decision.reasons if reason == "late"]):
-            self.late.update(late)
-            self.late_signals += 1
+        if isinstance(cause, Signal):
+            rules = (rule for rule, reason in decision.reasons if reason == "late")
+            self.late.note(cause, rules, self.flow.max_event_time_ms)
         for event in decision.events:
             self._note(event)
 

@@ -231,9 +231,10 @@ class _Closed(NamedTuple):
 def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: _Sight) -> _Closed:
     """Look at the windows of every boundary up to `closed_ms`, and at what is in force there."""
     detector = rule.detector
-    looks = windows.Looks(detector.bucket, rule.span_ms, _looked_until(state), closed_ms)
     events, reasons, done_ms = list[AlertEvent](), list[RuleReason](), state.evaluated_ms
-    for at_ms in windows.boundaries(state.buckets, state.seen_ms, looks):
+    looked_ms = _looked_until(state)
+    while (at_ms := _next_look(rule, state, looked_ms, closed_ms)) is not None:
+        looked_ms = at_ms
         state = _attend(rule, state, (done_ms, at_ms - detector.bucket), sight, events)
         before, done_ms = state, at_ms
         state, step, scene = _judge(rule, before, at_ms)
@@ -249,6 +250,21 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
     state = _attend(rule, state, (done_ms, closed_ms), sight, events)
     kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
     return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept), events, reasons)
+
+
+def _next_look(rule: Rule, state: RuleState, at_ms: int, closed_ms: int) -> int | None:
+    """Return the boundary after `at_ms` at which to look next, None if there is none up to `closed_ms`.
+
+    As long as all is well a silence is passed over at once, however long: a window into which nothing comes cannot become too
+    much, unless that is what the rule is about, or messages leave it, and messages enough are left. So what a signal costs does
+    not grow with the time since the one before it.
+    """
+    detector, patience_ms = rule.detector, rule.span_ms
+    if state.life.status == "ok" and rule.no_data != "fire":
+        if detector.moves_without_data and not windows.hold(state.buckets, detector.min_messages):
+            return None
+        patience_ms = detector.window if detector.moves_without_data else 0
+    return windows.next_look(state.buckets, state.seen_ms, at_ms, windows.Looks(detector.bucket, patience_ms, closed_ms))
 
 
 def _attend(rule: Rule, state: RuleState, past: tuple[int, int], sight: _Sight, events: list[AlertEvent]) -> RuleState:
@@ -283,8 +299,10 @@ def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, S
     window = windows.within(state.buckets, at_ms - detector.window, at_ms)
     newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
     seen_ms = at_ms if newest.messages else state.seen_ms
-    forgotten = at_ms - seen_ms >= detector.memory_ms
-    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, windows.total(window), newest))
+    silent_ms = at_ms - state.seen_ms - (detector.bucket if newest.messages else 0)
+    forgotten = silent_ms >= detector.memory_ms
+    spans = windows.spans(window, at_ms, detector.spans_ms)
+    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, spans[0], newest, spans))
     cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
     step = advance(state.life, cause, at_ms, _timing(rule))
     after = replace(state, life=step.life, seen_ms=seen_ms, memory=None if forgotten else memory)

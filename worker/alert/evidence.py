@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from worker.alert.detectors import Reading
 from worker.alert.rules import Rule
-from worker.alert.windows import Buckets, most_negative, total
+from worker.alert.windows import Buckets, most_negative, since, total
 from worker.messages import Evidence, ModelRef
 
 _PLACE = re.compile(r"\{(alert_key|alert_id|rule|start_ms|end_ms)\}")
@@ -23,9 +23,12 @@ class Scene(NamedTuple):
 
 def gather(rule: Rule, scene: Scene) -> Evidence:
     """Write down what the reading was made from."""
-    tally, reading = total(scene.window), scene.reading
+    reading = scene.reading
+    start_ms = scene.at_ms - (reading.span_ms or rule.detector.window)
+    window = since(scene.window, start_ms)
+    tally = total(window)
     return Evidence(
-        window_start_ms=scene.at_ms - rule.detector.window,
+        window_start_ms=start_ms,
         window_end_ms=scene.at_ms,
         messages=tally.messages,
         negatives=tally.negatives,
@@ -36,7 +39,7 @@ def gather(rule: Rule, scene: Scene) -> Evidence:
         threshold=reading.threshold,
         baseline=reading.baseline,
         late=scene.late,
-        samples=most_negative(tuple(sample for bucket in scene.window for sample in bucket.samples)),
+        samples=most_negative(tuple(sample for bucket in window for sample in bucket.samples)),
     )
 
 

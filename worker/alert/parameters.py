@@ -5,6 +5,7 @@ Every detector looks back over `window` in steps of `bucket`; what it makes of t
 
 import re
 from functools import cached_property
+from math import log, sqrt
 from statistics import NormalDist
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -94,6 +95,11 @@ class Windowed(Part):
         """How much event time before the present its memory depends on: after so long a silence it begins afresh."""
         return 0
 
+    @property
+    def spans_ms(self) -> tuple[int, ...]:
+        """What it looks back over, the longest first: the window, and perhaps shorter ones that end with it."""
+        return (self.window,)
+
 
 class ShareDetector(Windowed):
     """A share of negative messages whose lower confidence bound reaches a threshold; see `detectors.share`."""
@@ -108,7 +114,9 @@ class ShareDetector(Windowed):
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
-    """One-sided confidence of the lower bound."""
+    """One-sided confidence of the lower bound; of a shorter window's than `window` it is higher."""
+    shortest_window: Duration = 0
+    """Where given, half the window is looked at too, half of that, and so on down to this: short falls show, and long ones."""
 
     @model_validator(mode="before")
     @classmethod
@@ -124,10 +132,29 @@ class ShareDetector(Windowed):
             raise ValueError("resolve_below must not lie above threshold, or the alert would flap")
         return self
 
-    @cached_property
+    @model_validator(mode="after")
+    def _shortest_fits(self) -> Self:
+        if self.shortest_window and not self.bucket <= self.shortest_window <= self.window:
+            raise ValueError("shortest_window must not be shorter than bucket, nor longer than window")
+        return self
+
+    @property
     def z(self) -> float:
         """The standard normal quantile of `confidence`."""
         return NormalDist().inv_cdf(self.confidence)
+
+    @property
+    def spans_ms(self) -> tuple[int, ...]:
+        """The window, its half, its quarter and so on, in whole buckets, down to `shortest_window`."""
+        return tuple(span_ms for span_ms, _ in self.quantiles)
+
+    @cached_property
+    def quantiles(self) -> tuple[tuple[int, float], ...]:
+        """Each span with the normal quantile of its lower bound; see `detectors.share`."""
+        spans = [self.window]
+        while (half := spans[-1] // 2 // self.bucket * self.bucket) >= (self.shortest_window or self.window):
+            spans.append(half)
+        return tuple((span, sqrt(self.z**2 + 2 * log(self.window / span))) for span in spans)
 
 
 class SingleDetector(Windowed):

@@ -26,10 +26,19 @@ class Timers:
             self._shrink()
 
     def until(self, watermark_ms: int) -> list[str]:
-        """Return, and leave as they are, the keys whose timers run out by then, in no particular order."""
-        if not self._heap or self._heap[0][0] > watermark_ms:
-            return []
-        return [key for key, at_ms in self._due.items() if at_ms <= watermark_ms]
+        """Return, and leave as they are, the keys whose timers run out by then, in no particular order.
+
+        In a heap no entry lies before its parent, so only those that have run out, and their children, are looked at.
+        """
+        found, places = list[str](), [0]
+        while places:
+            place = places.pop()
+            if place < len(self._heap) and self._heap[place][0] <= watermark_ms:
+                at_ms, key = self._heap[place]
+                if self._due.get(key) == at_ms:
+                    found.append(key)
+                places += (2 * place + 1, 2 * place + 2)
+        return list(dict.fromkeys(found))
 
     def pop(self, watermark_ms: int) -> str | None:
         """Take the timer that ran out first by then, None if none has."""

@@ -6,7 +6,7 @@ on bucket boundaries alone, so what it holds does not depend on when or in which
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -153,6 +153,16 @@ def total(buckets: Buckets) -> Tally:
     return Tally(messages, negatives, score, square, worst)
 
 
+def spans(window: Buckets, end_ms: int, spans_ms: Sequence[int]) -> tuple[Tally, ...]:
+    """Return the figures of the last `spans_ms` before `end_ms`, the longest first; each bucket is added up once."""
+    found, tally, upto = list[Tally](), Tally(), len(window)
+    for span_ms in reversed(spans_ms):
+        first = bisect_left(window, end_ms - span_ms, key=_start)
+        tally, upto = total(window[first:upto]) + tally, first
+        found.append(tally)
+    return tuple(reversed(found))
+
+
 def hold(buckets: Buckets, messages: int) -> bool:
     """Tell whether the buckets hold so many messages."""
     for bucket in reversed(buckets):
@@ -163,28 +173,26 @@ def hold(buckets: Buckets, messages: int) -> bool:
 
 
 class Looks(NamedTuple):
-    """When to look: at every boundary in `(since_ms, until_ms]`, until a key has been silent for `patience_ms`."""
+    """When to look: at every boundary up to `until_ms`, until a key was silent for `patience_ms`; 0: where messages are."""
 
     bucket_ms: int
     patience_ms: int
-    since_ms: int
     until_ms: int
 
 
-def boundaries(buckets: Buckets, seen_ms: int, looks: Looks) -> Iterator[int]:
-    """Yield the boundaries at which to look, in order; `seen_ms` is the end of the last bucket before them that had messages.
+def next_look(buckets: Buckets, seen_ms: int, at_ms: int, looks: Looks) -> int | None:
+    """Return the boundary after `at_ms` at which to look next, None if there is none by then.
 
-    After `patience_ms` without a message nothing more is left to change: to look again changes nothing (`lifecycle` and
-    `detectors` see to that), so the rest of the silence, which may last months, is passed over.
+    `seen_ms` is the end of the last bucket before these that had messages. After `patience_ms` without a message nothing is
+    left to change: to look again would change nothing (`lifecycle` and `detectors` see to that), so the rest of the silence,
+    which may last months, is passed over.
     """
-    at = looks.since_ms + looks.bucket_ms
-    while at <= looks.until_ms:
-        yield at
-        index = bisect_left(buckets, at, key=_start)
-        if index:
-            seen_ms = max(seen_ms, buckets[index - 1].start_ms + looks.bucket_ms)
-        if at - seen_ms >= looks.patience_ms:
-            if index == len(buckets):
-                return
-            at = buckets[index].start_ms
-        at += looks.bucket_ms
+    index = bisect_left(buckets, at_ms, key=_start)
+    if index:
+        seen_ms = max(seen_ms, buckets[index - 1].start_ms + looks.bucket_ms)
+    if at_ms - seen_ms >= looks.patience_ms:
+        if index == len(buckets):
+            return None
+        at_ms = buckets[index].start_ms
+    at_ms += looks.bucket_ms
+    return at_ms if at_ms <= looks.until_ms else None

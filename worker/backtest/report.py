@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from worker.alert.backtest import Alert, Outcome
+from worker.alert.late import LateSignals
 from worker.backtest.comparing import Comparison, Pair
 from worker.backtest.incidents import Incident
 from worker.backtest.moments import duration, moment
@@ -98,7 +99,7 @@ def _side(side: Side, *, labelled: bool) -> dict[str, Any]:
     scores, outcome = side.scores, side.outcome
     found: dict[str, Any] = {
         "rules": side.name,
-        "late": {"signals": outcome.late_signals, "rules": outcome.late},
+        "late": _late_figures(outcome.late),
         "score": msgspec.to_builtins(scores.total),
         "by_rule": msgspec.to_builtins(scores.rules),
         "alerts": [_alert(alert) for alert in outcome.alerts],
@@ -166,14 +167,21 @@ def _bad(faults: Faults) -> Iterable[str]:
 
 
 def _late(side: Side) -> Iterable[str]:
-    outcome = side.outcome
-    if not outcome.late_signals:
+    late = side.outcome.late
+    if not late.signals:
         return
-    by_rule = ", ".join(f"{rule} {count:,}" for rule, count in sorted(outcome.late.items()))
-    told = f"{outcome.late_signals:,} signals came too late for {escape(side.name)}: {by_rule}"
-    if outcome.late_signals > _MANY_LATE * outcome.signals:
+    by_rule = ", ".join(f"{rule} {count:,}" for rule, count in sorted(late.rules.items()))
+    told = f"{late.signals:,} signals came too late for {escape(side.name)}: {by_rule}"
+    behind = [duration(ms) for ms in (late.total_ms // late.signals, late.behind_ms)]
+    told += f"; behind the newest by {behind[0]} on average, by {behind[1]} at most"
+    if late.signals > _MANY_LATE * side.outcome.signals:
         told += "; sort the input by event time, or raise --allowed-lateness"
     yield f"[yellow]{told}[/yellow]"
+
+
+def _late_figures(late: LateSignals) -> dict[str, Any]:
+    mean_ms = late.total_ms // late.signals if late.signals else 0
+    return {"signals": late.signals, "rules": dict(late.rules), "mean_behind_ms": mean_ms, "most_behind_ms": late.behind_ms}
 
 
 def _score_table(report: Report) -> Table:

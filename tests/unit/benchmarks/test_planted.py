@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.benchmarks.planted import arrivals, naive
+from tests.benchmarks.planted import arrivals, naive, severe
 from tests.benchmarks.planted.arrivals import A_DAY, BURSTY, CALM, DAY_MS, MINUTE_MS, START_MS, Arrivals
 from tests.benchmarks.planted.curves import onsets
 from tests.benchmarks.planted.measuring import GRACE_MS, Fired, Truth, figures, hold
@@ -168,3 +168,12 @@ def test_rules_have_one_rule_for_each_detector() -> None:
     rules = parse_rules(RULES.read_text()).rules
     assert {rule.name for rule in rules} == {rule.detector.type for rule in rules} == {"share", "surge", "shift", "volume"}
     assert all(rule.scope.covers(KEY) for rule in rules)
+
+
+def test_what_single_stands_on_is_counted_by_source() -> None:
+    """Severe are those at the threshold and above; right are those of them that people call negative."""
+    gloomy = (Read("negative", 0.99, -0.9), Read("negative", 0.9, -0.9), Read("neutral", 0.4, 0.0), Read("neutral", 0.3, 0.0))
+    other = (Read("negative", 0.96, -0.9), Read("positive", 0.01, 0.9))
+    found = severe.severe([Pool("chat", gloomy, other), Pool("mail", (), (other[1],))], [0.9, 0.98])
+    assert found["chat"] == {0.9: (3 / 6, 2 / 3, 2 / 4), 0.98: (1 / 6, 1.0, 1 / 4)}
+    assert found["mail"] == {0.9: (0.0, None, None), 0.98: (0.0, None, None)}

@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from worker.alert.rules import parse_rules
 from worker.cli import build
+from worker.notify.config import parse_notify
 from worker.score.matching import parse_watchlist
 from worker.settings import PREFIX, KafkaSettings, Settings, unknown_variables
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 FILES = [DEPLOY / "compose.yaml", DEPLOY / "compose.gpu.yaml"]
-ROLES = ("topics", "score", "alert")
+ROLES = ("topics", "score", "alert", "notify")
 Service = dict[str, Any]
 
 
@@ -147,7 +148,7 @@ def test_mounts_are_where_the_settings_look(role: str, services: dict[str, Servi
     assert {value for value in services[role]["environment"].values() if value.startswith("/")} == targets
 
 
-@pytest.mark.parametrize("role", ["score", "alert"])
+@pytest.mark.parametrize("role", ["score", "alert", "notify"])
 def test_a_worker_is_asked_whether_it_is_alive(role: str, services: dict[str, Service]) -> None:
     """By what the image has, where the settings say that it listens; Docker waits for longer than it takes to leave."""
     service = services[role]
@@ -159,13 +160,14 @@ def test_a_worker_is_asked_whether_it_is_alive(role: str, services: dict[str, Se
     assert float(service["stop_grace_period"].removesuffix("s")) > Settings().ops.shutdown_timeout_s
 
 
-def test_example_rules_and_watchlist_are_valid() -> None:
+def test_example_files_are_valid() -> None:
     """The example files pass the checks that the worker makes when it starts."""
     watchlist = parse_watchlist((DEPLOY / "compose" / "watchlist.yaml").read_text(), "watchlist.yaml")
     assert [entity.name for entity in watchlist.entities] == ["acme", "NASA"]
     assert [topic.name for topic in watchlist.topics] == ["outage"]
     (rule,) = parse_rules((DEPLOY / "compose" / "rules.yaml").read_text()).rules
     assert rule.detector.min_messages == 20
+    assert list(parse_notify((DEPLOY / "compose" / "notify.yaml").read_text()).targets) == ["host/webhook/0"]
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -21,6 +21,7 @@ class ShiftMemory(msgspec.Struct, frozen=True, array_like=True, tag="shift", gc=
     """The past, forgotten by halves: messages, their scores and squares, and how much bucket means vary beyond that.
 
     `spread` is the mean square of the standardised bucket means, 1 where messages are independent; `fall` is Page's sum.
+    `at_ms` is the end of the last bucket that was judged: those since held no messages.
     """
 
     messages: float = 0.0
@@ -29,6 +30,7 @@ class ShiftMemory(msgspec.Struct, frozen=True, array_like=True, tag="shift", gc=
     buckets: float = 0.0
     spread: float = 0.0
     fall: float = 0.0
+    at_ms: int | None = None
 
 
 def judge(parameters: ShiftDetector, memory: ShiftMemory, view: View) -> tuple[ShiftMemory, Reading]:
@@ -46,7 +48,7 @@ def judge(parameters: ShiftDetector, memory: ShiftMemory, view: View) -> tuple[S
     141,000, more than a year of five-minute buckets, for a drift k of 0.5 and a threshold h of 10.
     """
     warm = memory.messages >= parameters.warm_up
-    past = _aged(memory, parameters)
+    past = _aged(memory, parameters, view.at_ms)
     if not view.newest.messages:
         return past, _reading(parameters, past, warm, view.window)
     deviation = _deviation(past, view.newest)
@@ -60,8 +62,9 @@ def mean_of(memory: ShiftMemory) -> float:
     return memory.score / (memory.messages + _PRIOR_WEIGHT)
 
 
-def _aged(memory: ShiftMemory, parameters: ShiftDetector) -> ShiftMemory:
-    keep = 0.5 ** (parameters.bucket / parameters.half_life)
+def _aged(memory: ShiftMemory, parameters: ShiftDetector, at_ms: int) -> ShiftMemory:
+    gone_ms = parameters.bucket if memory.at_ms is None else at_ms - memory.at_ms
+    keep = 0.5 ** (gone_ms / parameters.half_life)
     return ShiftMemory(
         keep * memory.messages,
         keep * memory.score,
@@ -69,6 +72,7 @@ def _aged(memory: ShiftMemory, parameters: ShiftDetector) -> ShiftMemory:
         keep * memory.buckets,
         keep * memory.spread,
         memory.fall,
+        at_ms,
     )
 
 
@@ -96,6 +100,7 @@ def _learnt(memory: ShiftMemory, bucket: Tally, deviation: float, fall: float) -
         memory.buckets + 1,
         memory.spread + min(abs(deviation), _CLIP) ** 2 * widened,
         fall,
+        memory.at_ms,
     )
 
 

@@ -80,6 +80,9 @@ class _Astray:
     def incremental_unassign(self, partitions: list[ck.TopicPartition]) -> None:
         self.done += [("unassign", None) for _ in partitions]
 
+    def resume(self, partitions: list[ck.TopicPartition]) -> None:
+        """Nothing is paused."""
+
 
 def error(offset: int | None, text: str = OUT_OF_REACH) -> Any:
     """A message of librdkafka's that t-0 cannot be read at this offset."""

@@ -136,11 +136,11 @@ def test_an_alert_that_goes_silent_and_returns_is_one() -> None:
 
 
 def test_late_signals_are_counted_by_rule() -> None:
-    """One that is late for two rules is one late signal."""
-    outcome = backtest(signal(50), signal(42), signal(31), text=MANY)
-    assert outcome.late == dict.fromkeys(("bad-press", "fall", "gloom", "many", "quiet", "severe"), 2)
-    assert outcome.late_signals == 2
-    assert backtest(signal(50), signal(45), signal(49.5), text=MANY).late == {
+    """One that is late for two rules is one late signal; how far behind the newest is told too."""
+    late = backtest(signal(50), signal(42), signal(31), text=MANY).late
+    assert late.rules == dict.fromkeys(("bad-press", "fall", "gloom", "many", "quiet", "severe"), 2)
+    assert (late.signals, late.behind_ms, late.total_ms) == (2, 19_000, 27_000)
+    assert backtest(signal(50), signal(45), signal(49.5), text=MANY).late.rules == {
         "bad-press": 2,
         "fall": 1,
         "gloom": 1,

@@ -30,6 +30,17 @@ def test_samples_come_from_the_whole_window() -> None:
     assert (evidence.statistic, evidence.threshold, evidence.baseline, evidence.late) == (0.7, 0.5, 0.2, 2)
 
 
+def test_evidence_is_of_the_span_that_decided() -> None:
+    """Not of the whole window, whose figures would contradict the statistic."""
+    buckets: windows.Buckets = ()
+    for at_s, score in ((1, 0.6), (2, 0.8), (11, -0.7), (21, -0.9)):
+        buckets = windows.add(buckets, signal(at_s, score=score), 10_000)
+    evidence = gather(rules().rules[0], Scene(30_000, buckets, 0, READING._replace(span_ms=20_000)))
+    assert (evidence.window_start_ms, evidence.window_end_ms) == (10_000, 30_000)
+    assert (evidence.messages, evidence.negatives, evidence.negative_share) == (2, 2, 1.0)
+    assert [sample.score for sample in evidence.samples] == [-0.9, -0.7]
+
+
 def test_empty_window_has_evidence_too() -> None:
     """No messages, a share of nothing, no samples and no model."""
     evidence = gather(rules().rules[0], Scene(30_000, (), 0, READING))

@@ -48,6 +48,16 @@ def rule(fields: str = "", detector: str = DETECTOR) -> str:
             "detector.window",
             'expected a duration such as "30s", "5m" or "1h30m", not 300',
         ),
+        (
+            "detector: {type: share, window: 5m, shortest_window: 6m}",
+            "detector",
+            "shortest_window must not be shorter than bucket, nor longer than window",
+        ),
+        (
+            "detector: {type: share, window: 5m, bucket: 1m, shortest_window: 30s}",
+            "detector",
+            "shortest_window must not be shorter than bucket, nor longer than window",
+        ),
         ("detector: {type: share, window: 5m, bucket: 7s}", "detector", "window must be a whole number of buckets"),
     ],
 )

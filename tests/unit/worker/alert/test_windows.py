@@ -50,6 +50,15 @@ def test_a_sample_says_how_similar_its_text_was_to_the_topic() -> None:
         assert [sample.similarity for sample in buckets[0].samples] == [0.4, None]
 
 
+@given(st.lists(signals, max_size=40), st.integers(0, 13), st.sets(st.integers(1, 6), min_size=1))
+def test_spans_are_those_of_the_windows(items: list[Signal], end: int, lengths: set[int]) -> None:
+    """Every figure of every span, as if each were added up by itself."""
+    end_ms, buckets, spans_ms = end * BUCKET_MS, ring(items), [length * BUCKET_MS for length in sorted(lengths, reverse=True)]
+    window = windows.within(buckets, end_ms - spans_ms[0], end_ms)
+    expected = tuple(windows.total(windows.within(buckets, end_ms - span_ms, end_ms)) for span_ms in spans_ms)
+    assert windows.spans(window, end_ms, spans_ms) == expected
+
+
 @given(st.lists(signals, max_size=20).flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))))
 def test_order_of_arrival_makes_no_difference(pair: tuple[list[Signal], list[Signal]]) -> None:
     """The same signals in any order give the same ring: counts, samples and model."""
@@ -73,42 +82,43 @@ def test_since_forgets_what_lies_before(items: list[Signal], start: int) -> None
     assert windows.since(ring(items), start * BUCKET_MS) == ring(later)
 
 
-@given(st.lists(signals, max_size=10), st.integers(0, 13), st.integers(0, 40), st.integers(1, 5))
-def test_boundaries_miss_nothing(items: list[Signal], first: int, count: int, patience: int) -> None:
-    """Every boundary that a message precedes by less than the patience is visited, and so is the first after each of those."""
-    buckets = ring(items)
-    looks = windows.Looks(BUCKET_MS, patience * BUCKET_MS, first * BUCKET_MS, (first + count) * BUCKET_MS)
-    visited = list(windows.boundaries(buckets, NEVER_MS, looks))
-    everyone = list(range(looks.since_ms + BUCKET_MS, looks.until_ms + 1, BUCKET_MS))
-    assert visited == sorted(set(visited) & set(everyone))
-    alive = {at: any(0 < at - b.start_ms <= looks.patience_ms for b in buckets) for at in everyone}
-    for before, at in zip([None, *everyone], everyone, strict=False):
-        if alive[at] or before is None or alive[before]:
-            assert at in visited
+def visited(buckets: Buckets, since_ms: int, looks: windows.Looks) -> list[int]:
+    """Every boundary at which to look after `since_ms`."""
+    found, at_ms = list[int](), since_ms
+    while (following := windows.next_look(buckets, NEVER_MS, at_ms, looks)) is not None:
+        found.append(at_ms := following)
+    return found
 
 
-@given(st.lists(signals, max_size=10), st.integers(0, 20), st.integers(0, 20), st.integers(1, 5))
-def test_boundaries_in_two_spans_add_only_idle_ones(items: list[Signal], first: int, second: int, patience: int) -> None:
-    """To look twice instead of once visits the same boundaries, and besides only one that no message precedes in time."""
-    buckets, until = ring(items), first + second
-    spans = [(0, until), (0, first), (first, until)]
-    patience_ms = patience * BUCKET_MS
-    whole, early, late = (
-        set(windows.boundaries(buckets, NEVER_MS, windows.Looks(BUCKET_MS, patience_ms, a * BUCKET_MS, b * BUCKET_MS)))
-        for a, b in spans
+@given(st.lists(signals, max_size=10), st.integers(0, 13), st.integers(0, 40), st.integers(0, 5))
+def test_looks_are_where_something_can_change(items: list[Signal], first: int, count: int, patience: int) -> None:
+    """At every boundary whose bucket has messages, or before which some came within the patience, and at no other."""
+    buckets, since_ms = ring(items), first * BUCKET_MS
+    looks = windows.Looks(BUCKET_MS, patience * BUCKET_MS, (first + count) * BUCKET_MS)
+    everyone = range(since_ms + BUCKET_MS, looks.until_ms + 1, BUCKET_MS)
+    reach_ms = looks.patience_ms + BUCKET_MS
+    expected = [at for at in everyone if any(0 < at - b.start_ms <= reach_ms for b in buckets)]
+    assert visited(buckets, since_ms, looks) == expected
+
+
+@given(st.lists(signals, max_size=10), st.integers(0, 20), st.integers(0, 20), st.integers(0, 5))
+def test_looks_in_two_spans_are_those_of_one(items: list[Signal], first: int, second: int, patience: int) -> None:
+    """How often a key is looked at makes no difference."""
+    buckets, middle_ms, until_ms = ring(items), first * BUCKET_MS, (first + second) * BUCKET_MS
+    early, late, whole = (
+        visited(buckets, since_ms, windows.Looks(BUCKET_MS, patience * BUCKET_MS, upto_ms))
+        for since_ms, upto_ms in ((0, middle_ms), (middle_ms, until_ms), (0, until_ms))
     )
-    assert whole <= early | late
-    for at in (early | late) - whole:
-        assert not windows.within(buckets, at - patience_ms, at)
+    assert early + late == whole
 
 
-def test_boundaries_leap_over_silence() -> None:
+def test_looks_leap_over_silence() -> None:
     """A key that was silent for a year costs a handful of looks, not a million."""
     year_ms = 365 * 86_400_000
     buckets = windows.add(ring([signal(5)]), signal(year_ms / 1000), BUCKET_MS)
-    visited = list(windows.boundaries(buckets, NEVER_MS, windows.Looks(BUCKET_MS, 50_000, 0, year_ms + 60_000)))
-    assert len(visited) <= 14
-    assert visited[-1] >= year_ms
+    found = visited(buckets, 0, windows.Looks(BUCKET_MS, 50_000, year_ms + 60_000))
+    assert len(found) <= 14
+    assert found[-1] >= year_ms
 
 
 @given(st.lists(signals, max_size=20))

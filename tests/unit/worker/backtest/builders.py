@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.unit.worker.alert.builders import event, rules
 from worker.alert.backtest import Alert, Outcome
+from worker.alert.late import LateSignals
 from worker.backtest.incidents import Incident
 
 DAY_MS = 86_400_000
@@ -38,8 +39,7 @@ def outcome(*alerts: Alert, days: float = 1, text: str = TWO_RULES, **fields: An
         "rules": rules(text),
         "signals": 400,
         "keys": dict.fromkeys(("entity:acme", "entity:globex", "topic:film", "topic:outage"), 100),
-        "late": {},
-        "late_signals": 0,
+        "late": LateSignals(),
         "first_ms": T0,
         "last_ms": T0 + round(days * DAY_MS),
         "alerts": alerts,

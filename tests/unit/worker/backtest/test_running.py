@@ -39,8 +39,8 @@ PLAN = Plan(rules(), None, 0)
 def test_each_partition_has_its_own_watermark() -> None:
     """What is old in one partition is not late in another."""
     ran = run(Canned(Batch(0, [signal(100)], [], 1), Batch(1, [*BAD, signal(10)], [], 1)), PLAN)
-    assert (ran.outcome.late_signals, [alert.alert_key for alert in ran.outcome.alerts]) == (0, ["entity:acme"])
-    assert run(Canned(Batch(0, [signal(100), *BAD], [], 1)), PLAN).outcome.late_signals == 4
+    assert (ran.outcome.late.signals, [alert.alert_key for alert in ran.outcome.alerts]) == (0, ["entity:acme"])
+    assert run(Canned(Batch(0, [signal(100), *BAD], [], 1)), PLAN).outcome.late.signals == 4
 
 
 def test_two_rule_files_see_the_same() -> None:

@@ -1,17 +1,27 @@
-from math import sqrt
+from math import log, sqrt
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import RULE, detector_of
-from worker.alert.detectors import Reading, View
+from worker.alert.detectors import Reading, Verdict, View
 from worker.alert.detectors.share import judge, wilson_lower_bound
 from worker.alert.parameters import ShareDetector
 from worker.alert.windows import Tally
 
 Z95 = 1.959963984540054
 PARAMETERS = detector_of(RULE, ShareDetector)
+
+
+SCANNING = detector_of(
+    """
+rules:
+  - name: scanning
+    detector: {type: share, window: 60s, bucket: 5s, shortest_window: 10s, threshold: 0.5, min_messages: 4, confidence: 0.9}
+""",
+    ShareDetector,
+)
 
 
 def reading(messages: int, negatives: int) -> Reading:
@@ -65,10 +75,11 @@ def test_no_trials_say_nothing() -> None:
         (0, 0, "no_data"),
     ],
 )
-def test_share_verdicts(messages: int, negatives: int, verdict: str) -> None:
+def test_share_verdicts(messages: int, negatives: int, verdict: Verdict) -> None:
     """Too much by the bound (threshold 0.5), well by the share itself (below 0.4), silent below 4 messages."""
     found = reading(messages, negatives)
-    assert found == (verdict, wilson_lower_bound(negatives, messages, PARAMETERS.z), 0.5, None)
+    span_ms = None if verdict == "no_data" else PARAMETERS.window
+    assert found == Reading(verdict, wilson_lower_bound(negatives, messages, PARAMETERS.z), 0.5, None, span_ms)
 
 
 def test_fewer_messages_of_the_same_kind_do_not_clear() -> None:
@@ -76,3 +87,38 @@ def test_fewer_messages_of_the_same_kind_do_not_clear() -> None:
     found = reading(4, 2)
     assert found.statistic < PARAMETERS.resolve_below
     assert found.verdict == "hold"
+
+
+def scanned(*tallies: tuple[int, int]) -> Reading:
+    """What is made of messages and negatives in the last 60, 30 and 15 s; a quarter is 15 s, an eighth would be 5 s."""
+    spans = tuple(Tally(*tally) for tally in tallies)
+    return judge(SCANNING, View(0, spans[0], Tally(), spans))
+
+
+def test_shorter_windows_are_halves_in_whole_buckets_and_have_to_be_surer() -> None:
+    """Each half pays for twice as many looks: 2 ln 2 more on the squared quantile."""
+    assert SCANNING.spans_ms == (60_000, 30_000, 15_000)
+    squares = [z * z for _, z in SCANNING.quantiles]
+    assert squares == pytest.approx([SCANNING.z**2, SCANNING.z**2 + 2 * log(2), SCANNING.z**2 + 4 * log(2)])
+    assert PARAMETERS.spans_ms == (PARAMETERS.window,)
+
+
+@pytest.mark.parametrize(
+    ("tallies", "verdict", "span_ms"),
+    [
+        (((40, 10), (20, 10), (10, 10)), "breach", 15_000),  # a short fall that the window as a whole does not show
+        (((40, 30), (20, 15), (3, 3)), "breach", 60_000),  # a long one, of which the last seconds say too little
+        (((40, 14), (20, 10), (10, 6)), "hold", 30_000),  # nowhere sure, and not well either
+        (((40, 18), (20, 8), (10, 3)), "clear", 60_000),  # well of late, whatever was before
+        (((40, 4), (3, 3), (3, 3)), "clear", 60_000),  # the shortest with messages enough is the window
+        (((3, 3), (3, 3), (3, 3)), "no_data", None),
+    ],
+)
+def test_the_loudest_span_decides_and_the_newest_says_when_it_is_over(
+    tallies: tuple[tuple[int, int], ...], verdict: Verdict, span_ms: int | None
+) -> None:
+    """The statistic is the largest bound, and the reading says of which span."""
+    found = scanned(*tallies)
+    bounds = [wilson_lower_bound(bad, n, z) for (n, bad), (_, z) in zip(tallies, SCANNING.quantiles, strict=True) if n >= 4]
+    assert (found.verdict, found.span_ms) == (verdict, span_ms)
+    assert found.statistic == max(bounds, default=wilson_lower_bound(3, 3, SCANNING.z))

@@ -25,10 +25,10 @@ def bucket(scores: list[float]) -> Tally:
 
 
 def run(buckets: list[Tally], memory: ShiftMemory | None = None) -> tuple[ShiftMemory, list[Reading]]:
-    """Judge one bucket after the other, each with a window of itself."""
+    """Judge one bucket after the other, each with a window of itself, from where the memory ends."""
     memory, readings = memory or ShiftMemory(), []
-    for at, newest in enumerate(buckets):
-        memory, reading = judge(PARAMETERS, memory, View(at * 300_000, newest, newest))
+    for newest in buckets:
+        memory, reading = judge(PARAMETERS, memory, View((memory.at_ms or 0) + 300_000, newest, newest))
         readings.append(reading)
     return memory, readings
 
@@ -100,6 +100,19 @@ def test_buckets_that_vary_more_than_their_messages_raise_the_bar() -> None:
     memory, readings = run(swinging)
     assert memory.spread / memory.buckets > 2
     assert "breach" not in {reading.verdict for reading in readings[200:]}
+
+
+def test_a_silence_passed_over_is_as_good_as_one_looked_at() -> None:
+    """Buckets without messages, each by itself or not at all, leave the same behind."""
+    chance = random.Random(17)
+    memory, _ = run(chatter(chance, 0.5, 50))
+    step_by_step, _ = run([EMPTY] * 70, memory)
+    last = bucket([-0.5] * 6)
+    at_ms = (memory.at_ms or 0) + 71 * 300_000
+    (one, first), (other, second) = (judge(PARAMETERS, past, View(at_ms, last, last)) for past in (step_by_step, memory))
+    assert other.messages == pytest.approx(one.messages)
+    assert second.verdict == first.verdict
+    assert second.statistic == pytest.approx(first.statistic)
 
 
 def test_the_past_is_forgotten_by_halves() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from tests.unit.worker.alert.builders import detector_of, rules, signal
 from tests.unit.worker.alert.test_decide import feed
-from worker.alert.detectors import View
+from worker.alert.detectors import Reading, Verdict, View
 from worker.alert.detectors.single import judge
 from worker.alert.parameters import SingleDetector
 from worker.alert.windows import Tally
@@ -19,10 +19,10 @@ PARAMETERS = detector_of(RULE, SingleDetector)
     ("newest", "window", "verdict"),
     [(900_000, 900_000, "breach"), (899_999, 950_000, "hold"), (0, 899_999, "clear"), (0, 0, "clear")],
 )
-def test_verdicts(newest: int, window: int, verdict: str) -> None:
+def test_verdicts(newest: int, window: int, verdict: Verdict) -> None:
     """Severe in the newest bucket, severe earlier in the window, or not at all; an empty window is well."""
     found = judge(PARAMETERS, View(0, Tally(1, worst=window), Tally(1, worst=newest)))
-    assert found == (verdict, window / 1_000_000, 0.9, None)
+    assert found == Reading(verdict, window / 1_000_000, 0.9)
 
 
 def test_one_alert_however_many_severe_messages_come() -> None:
