@@ -12,10 +12,10 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test chaos fuzz mutation backtest audit lint format model up down status clean
+.PHONY: help setup demo embedding test chaos fuzz mutation backtest audit lint format model up down status clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv with everything in it; at once when nothing changed
 	@sh deploy/local/bootstrap.sh
@@ -37,6 +37,9 @@ model: setup $(MODEL) ## export the model for Triton, unless it is there and new
 $(MODEL): $(ADAPTER) | setup
 	@tidings export
 	@touch $@
+
+embedding: setup $(MODEL) ## export the second model too, for topics known by their meaning
+	@tidings export --embedding
 
 test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton too
 	@pytest $(ARGS)
@@ -71,3 +74,4 @@ clean: ## remove what was built and run; keeps .venv and the downloads in .cache
 	rm -rf build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidings/runs
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	find triton_repo -name '*.onnx' -delete
+	rm -rf triton_repo/embedding
