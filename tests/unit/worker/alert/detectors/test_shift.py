@@ -94,7 +94,7 @@ def test_worked_examples(mean: float, spread: float, deviation: float, share: fl
     assert list(msgspec.structs.astuple(memory)) == pytest.approx(
         [
             *(90 + share * 25, 40 + share * 25 * mean, 38.5 + share * 6),
-            *(11, spread + square * widened, max(0.0, 1 - deviation - 0.5)),
+            *(11, spread + square * widened, max(0.0, 1 - deviation - 0.5), 300_000),
         ]
     )
     assert reading.statistic == memory.fall
