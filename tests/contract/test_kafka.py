@@ -343,6 +343,7 @@ def test_members_share_the_partitions(writing: Broker) -> None:
 def test_all_partitions_of_a_topic_are_told_whoever_has_them(broker: Broker) -> None:
     """In order, those of other members and of nobody too."""
     topic, member = broker.topic(3), Member(broker.source(GROUP), broker.topic())
+    until(lambda: bool(member.assigned), member)
     assert member.source.partitions(topic) == [TopicPartition(topic, number) for number in range(3)]
 
 
