@@ -95,9 +95,9 @@ def test_it_survives_the_store() -> None:
     again = Suppression(rules(INHIBIT).inhibit)
     again.restore(found.encode())
     assert again.by("w", WARNING, 150) == found.by("w", WARNING, 150) == ("silence:s", "inhibition:c")
+    assert list(again.edges(0, 1_000)) == list(found.edges(0, 1_000)) == [100, 200]
     again.take(Standing((silence("old"),)), 0)
     assert [one.id for one in again.silences] == ["s"], "what ended meanwhile stays so"
-    assert list(again.edges(0, 1_000)) == list(found.edges(0, 1_000)) == [100, 200]
 
 
 @pytest.mark.parametrize(
