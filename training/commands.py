@@ -47,9 +47,6 @@ Input = Annotated[
 ]
 Part = Annotated[Split, typer.Option(help="The split to evaluate on, without --input.")]
 Force = Annotated[bool, typer.Option("--force", help="Export even if the repository holds this adapter already.")]
-Embedding = Annotated[
-    bool, typer.Option("--embedding", help="Export the encoder too, as a second model, for topics known by their meaning.")
-]
 For = Annotated[Device, typer.Option(help="Where Triton is to run the model.")]
 
 
@@ -103,11 +100,7 @@ def evaluate(
 
 
 def export(
-    adapter: Adapter = None,
-    model_repository: Repository = None,
-    device: For = Device.CPU,
-    force: Force = False,
-    embedding: Embedding = False,
+    adapter: Adapter = None, model_repository: Repository = None, device: For = Device.CPU, force: Force = False
 ) -> None:
     """Put the adapter's model into Triton's model repository, if it passes its gates.
 
@@ -118,9 +111,8 @@ def export(
 
         tidings export                             # the committed adapter into triton_repo/
         tidings export --adapter build/training/sentiment --device gpu
-        tidings export --embedding                 # and triton_repo/embedding, for topics known by their meaning
     """
     from training import command_line
 
     with command_line.errors_as_one_line():
-        command_line.export(adapter, model_repository, device, force=force, embedding=embedding)
+        command_line.export(adapter, model_repository, device, force=force)

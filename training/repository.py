@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,15 @@ TOKENIZER_FILE = "tokenizer.json"
 MODEL_FILE = "model.onnx"
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
-BACKGROUND_FILE = "background.txt"
 VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class ServingSpec:
-    """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to.
-
-    `columns` is the width of the one output: as many as there are labels.
-    """
+    """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to."""
 
     name: str = "sentiment"
-    output: str = OUTPUT
-    columns: int = 3
+    labels: int = 3
     device: Device = Device.CPU
     instances: int = 1
     max_batch_size: int = 64
@@ -47,13 +41,12 @@ class ServingSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What a model's folder holds; `contract` is written as JSON, `more` are other texts by their file's name."""
+    """What a model's folder holds; `contract` is written as JSON."""
 
     config: str
     contract: dict[str, Any]
     tokenizer: str
     onnx: Path
-    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_config(spec: ServingSpec) -> pb.ModelConfig:
@@ -65,7 +58,7 @@ def model_config(spec: ServingSpec) -> pb.ModelConfig:
         max_batch_size=spec.max_batch_size,
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in INPUTS],
-        output=[pb.ModelOutput(name=spec.output, data_type=pb.TYPE_FP32, dims=[spec.columns])],
+        output=[pb.ModelOutput(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[spec.labels])],
         instance_group=[pb.ModelInstanceGroup(count=spec.instances, kind=kind)],
         dynamic_batching=pb.ModelDynamicBatching(
             preferred_batch_size=spec.preferred_batch_sizes,
@@ -88,8 +81,7 @@ def write_model(folder: Path, files: ModelFiles) -> None:
         (fresh / VERSION).mkdir()
         shutil.copyfile(files.onnx, fresh / VERSION / MODEL_FILE)
         (fresh / CONFIG_FILE).write_text(files.config, "utf-8")
-        for name, text in {TOKENIZER_FILE: files.tokenizer, **files.more}.items():
-            (fresh / name).write_text(text, "utf-8")
+        (fresh / TOKENIZER_FILE).write_text(files.tokenizer, "utf-8")
         (fresh / CONTRACT_FILE).write_text(json.dumps(files.contract, indent=2) + "\n", "utf-8")
 
 
