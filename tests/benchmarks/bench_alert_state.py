@@ -60,14 +60,20 @@ Draw = Literal["even", "zipf"]
 
 
 class Case(NamedTuple):
-    """So many keys under rules of so long a window, drawn in one way."""
+    """So many keys under rules of so long a window, drawn in one way; its tenth is a bucket unless that is given."""
 
     keys: int
     window: str
     draw: Draw
+    bucket: str = ""
 
     def __str__(self) -> str:
-        return f"{self.keys:,} keys, {self.window}, {self.draw}"
+        return f"{self.keys:,} keys, {self.window}{f' by {self.bucket}' if self.bucket else ''}, {self.draw}"
+
+    @property
+    def rules(self) -> str:
+        """The rule file."""
+        return RULES.format(window=f"{self.window}, bucket: {self.bucket}" if self.bucket else self.window)
 
 
 class Turn(NamedTuple):
@@ -84,6 +90,7 @@ def main() -> None:
     options, console = _options(), Console()
     cases = [Case(keys, "5m", draw) for draw in ("even", "zipf") for keys in options.keys]
     cases += [Case(options.keys[0], window, "even") for window in ("1h", "1d")]
+    cases += [Case(options.keys[0], window, "even", "30s") for window in ("30m", "2h")]
     turns = dict(_measured(cases, options.signals, options.turns, console))
     console.print(_table(turns))
     path = ROOT / "build" / "bench" / "alert_state.json"
@@ -141,7 +148,7 @@ class _Role:
     def __init__(self, case: Case, store: RedisAlertStore) -> None:
         self._case = case
         self._store = store
-        self._memory = PartitionMemory(parse_rules(RULES.format(window=case.window)), LATENESS_MS, CACHED)
+        self._memory = PartitionMemory(parse_rules(case.rules), LATENESS_MS, CACHED)
         self._rng = np.random.default_rng(1)
         self._offset = 0
         self._in_redis_s = 0.0
