@@ -248,8 +248,9 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
             state = _suppress(state, at_ms, sight, events)
         reasons = [RuleReason(rule.name, step.reason)]
     state = _attend(rule, state, (done_ms, closed_ms), sight, events)
+    seen_ms = windows.last_seen(state.buckets, state.seen_ms, closed_ms, detector.bucket)  # without a look as well
     kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
-    return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept), events, reasons)
+    return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept, seen_ms=seen_ms), events, reasons)
 
 
 def _next_look(rule: Rule, state: RuleState, at_ms: int, closed_ms: int) -> int | None:
@@ -298,13 +299,14 @@ def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, S
     detector = rule.detector
     window = windows.within(state.buckets, at_ms - detector.window, at_ms)
     newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
-    seen_ms = at_ms if newest.messages else state.seen_ms
-    silent_ms = at_ms - state.seen_ms - (detector.bucket if newest.messages else 0)
+    seen_ms = windows.last_seen(state.buckets, state.seen_ms, at_ms - detector.bucket, detector.bucket)
+    silent_ms = at_ms - seen_ms - (detector.bucket if newest.messages else 0)
     forgotten = silent_ms >= detector.memory_ms
     spans = windows.spans(window, at_ms, detector.spans_ms)
     memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, spans[0], newest, spans))
     cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
     step = advance(state.life, cause, at_ms, _timing(rule))
+    seen_ms = at_ms if newest.messages else seen_ms
     after = replace(state, life=step.life, seen_ms=seen_ms, memory=None if forgotten else memory)
     return after, step, Scene(at_ms, window, state.late, reading)
 

@@ -164,6 +164,12 @@ def hold(buckets: Buckets, messages: int) -> bool:
     return messages <= 0
 
 
+def last_seen(buckets: Buckets, seen_ms: int, at_ms: int, bucket_ms: int) -> int:
+    """Return the end of the last bucket with messages before the boundary `at_ms`; of those before these it was `seen_ms`."""
+    index = bisect_left(buckets, at_ms, key=_start)
+    return max(seen_ms, buckets[index - 1].start_ms + bucket_ms) if index else seen_ms
+
+
 class Looks(NamedTuple):
     """When to look: at every boundary up to `until_ms`, until a key was silent for `patience_ms`; 0: where messages are."""
 
@@ -175,14 +181,12 @@ class Looks(NamedTuple):
 def next_look(buckets: Buckets, seen_ms: int, at_ms: int, looks: Looks) -> int | None:
     """Return the boundary after `at_ms` at which to look next, None if there is none by then.
 
-    `seen_ms` is the end of the last bucket before these that had messages. After `patience_ms` without a message nothing is
+    `seen_ms`: see `last_seen`. After `patience_ms` without a message nothing is
     left to change: to look again would change nothing (`lifecycle` and `detectors` see to that), so the rest of the silence,
     which may last months, is passed over.
     """
     index = bisect_left(buckets, at_ms, key=_start)
-    if index:
-        seen_ms = max(seen_ms, buckets[index - 1].start_ms + looks.bucket_ms)
-    if at_ms - seen_ms >= looks.patience_ms:
+    if at_ms - last_seen(buckets, seen_ms, at_ms, looks.bucket_ms) >= looks.patience_ms:
         if index == len(buckets):
             return None
         at_ms = buckets[index].start_ms

@@ -89,6 +89,18 @@ def test_how_long_a_key_was_awaited_makes_no_difference(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CASES)
+def test_a_look_that_is_passed_over_is_not_forgotten(kind: str) -> None:
+    """Where too little is left to look at, what came is known all the same; another key's message decides how much is left."""
+    case = CASES[kind]
+    times = ((21, "entity:a"), (62, "entity:a"), (84, "entity:a"), (86, "entity:b"))
+    signals = [signal(at * case.unit_s, alert_key=key, message_id=str(at)) for at, key in times]
+    closing = [signal(END * case.unit_s, "neutral", alert_key="entity:a")]
+    text, lateness_ms = rule(case, "resolve", "true"), LATENESS * case.unit_s * 1_000
+    one, other = signals, [*signals[:2], signals[3], signals[2]]
+    assert outcome(text, lateness_ms, one + closing) == outcome(text, lateness_ms, other + closing)
+
+
+@pytest.mark.parametrize("kind", CASES)
 def test_the_streams_make_alerts(kind: str) -> None:
     """Under these rules something fires, so that there is something that an order could change."""
     case = CASES[kind]
