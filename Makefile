@@ -12,10 +12,10 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test chaos fuzz backtest audit lint format model up down status clean
+.PHONY: help setup demo embedding test chaos fuzz mutation backtest audit lint format model up down status clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv with everything in it; at once when nothing changed
 	@sh deploy/local/bootstrap.sh
@@ -38,6 +38,9 @@ $(MODEL): $(ADAPTER) | setup
 	@tidings export
 	@touch $@
 
+embedding: setup $(MODEL) ## export the second model too, for topics known by their meaning
+	@tidings export --embedding
+
 test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton too
 	@pytest $(ARGS)
 
@@ -46,6 +49,9 @@ chaos: setup ## break everything for 20 minutes, and count what was lost or doub
 
 fuzz: setup ## a million mutated messages through the worker, and every parser under atheris
 	@python -m tests.fuzz $(ARGS)
+
+mutation: setup ## change the alert code in thousands of small ways: at most 5 % may go unnoticed; hours, goes on where it stopped
+	@nice -n 19 python -m tests.mutation $(ARGS)
 
 backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
@@ -65,6 +71,7 @@ format: setup ## let ruff put things right
 	ruff format .
 
 clean: ## remove what was built and run; keeps .venv and the downloads in .cache
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidings/runs
+	rm -rf build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidings/runs
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	find triton_repo -name '*.onnx' -delete
+	rm -rf triton_repo/embedding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from training.contract import Made, contract
 from training.data import Split, load_snippets, of_split
 from training.encoder import fetch_encoder
 from training.examples import Example, from_snippets
-from training.files import sha256_of
+from training.files import sha256_of, sha256_of_text
 from training.model import SentimentModel, load_encoder, load_model, merge
 from training.onnx_file import write_onnx
 from training.predict import OnnxModel, TorchModel
@@ -36,7 +35,7 @@ def build(adapter: Path, folder: Path, spec: ServingSpec, say: Say) -> dict[str,
         onnx = Path(scratch) / MODEL_FILE
         write_onnx(merge(_load(adapter)), onnx)
         proof = _prove(adapter, onnx, Subject(_examples(), tokenizer, temperature), say)
-        made = Made(adapter_sha256(adapter), sha256_of(onnx), hashlib.sha256(tokenizer.encode()).hexdigest())
+        made = Made(adapter_sha256(adapter), sha256_of(onnx), sha256_of_text(tokenizer))
         written = contract(spec, made, temperature, proof.figures, proof.gates)
         write_model(folder, ModelFiles(config_pbtxt(spec), written, tokenizer, onnx))
     return written

@@ -78,7 +78,7 @@ def evaluate(choice: Choice, *, as_json: bool) -> None:
         show(evaluation, Console())
 
 
-def export(adapter: Path | None, repository: Path | None, device: Device, *, force: bool) -> None:
+def export(adapter: Path | None, repository: Path | None, device: Device, *, force: bool, embedding: bool = False) -> None:
     """Run `tidings export`."""
     from training.export import export as run
     from training.repository import ServingSpec
@@ -90,6 +90,16 @@ def export(adapter: Path | None, repository: Path | None, device: Device, *, for
         f"{_shown(exported.folder)} {state}: macro-F1 {figures['macro_f1']:.3f} on the test split "
         f"(VADER {figures['vader_macro_f1']:.3f})"
     )
+    if embedding:
+        _export_embedding(repository, device, force=force)
+
+
+def _export_embedding(repository: Path | None, device: Device, *, force: bool) -> None:
+    from training.export import export_embedding as run
+
+    exported = run(repository, device, force=force, say=_say)
+    state = "is up to date" if exported.was_fresh else "was written"
+    typer.echo(f"{_shown(exported.folder)} {state}: embeddings of {exported.contract['embedding']['dimensions']} dimensions")
 
 
 def _examples(choice: Choice) -> list[Example]:

@@ -47,6 +47,9 @@ Input = Annotated[
 ]
 Part = Annotated[Split, typer.Option(help="The split to evaluate on, without --input.")]
 Force = Annotated[bool, typer.Option("--force", help="Export even if the repository holds this adapter already.")]
+Embedding = Annotated[
+    bool, typer.Option("--embedding", help="Export the encoder too, as a second model, for topics known by their meaning.")
+]
 For = Annotated[Device, typer.Option(help="Where Triton is to run the model.")]
 
 
@@ -100,7 +103,11 @@ def evaluate(
 
 
 def export(
-    adapter: Adapter = None, model_repository: Repository = None, device: For = Device.CPU, force: Force = False
+    adapter: Adapter = None,
+    model_repository: Repository = None,
+    device: For = Device.CPU,
+    force: Force = False,
+    embedding: Embedding = False,
 ) -> None:
     """Put the adapter's model into Triton's model repository, if it passes its gates.
 
@@ -111,8 +118,9 @@ def export(
 
         tidings export                             # the committed adapter into triton_repo/
         tidings export --adapter build/training/sentiment --device gpu
+        tidings export --embedding                 # and triton_repo/embedding, for topics known by their meaning
     """
     from training import command_line
 
     with command_line.errors_as_one_line():
-        command_line.export(adapter, model_repository, device, force=force)
+        command_line.export(adapter, model_repository, device, force=force, embedding=embedding)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from training.adapter import adapter_sha256
-from training.files import sha256_of
+from training.device import Device
+from training.encoder import FILES
+from training.files import sha256_of, sha256_of_text
 from training.paths import adapter_dir, repository_dir
 from training.repository import (
+    BACKGROUND_FILE,
     CONFIG_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
@@ -20,6 +22,9 @@ from training.repository import (
     read_contract,
 )
 from training.steps import Say, silent
+
+EMBEDDING = ServingSpec(name="embedding", output="sentence_embedding", columns=384)
+"""How the second model is served; 384 is the encoder's width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +63,41 @@ def export(
     return Exported(folder, build(adapter, folder, spec, say), was_fresh=False)
 
 
+def export_embedding(
+    repository: Path | None = None, device: Device = Device.CPU, *, force: bool = False, say: Say = silent
+) -> Exported:
+    """Export the encoder itself as a second model, which says what texts mean; nothing is done if it is there already.
+
+    Raises:
+        GateError: the exported model is not the encoder; the repository is left as it was.
+        TrainingError: the data or the encoder could not be fetched.
+    """
+    spec = replace(EMBEDDING, device=device)
+    folder, made_of = (repository or repository_dir()) / spec.name, FILES["model.safetensors"]
+    known = read_contract(folder)
+    if known and not force and _is_fresh_embedding(folder, known, made_of, spec):
+        return Exported(folder, known, was_fresh=True)
+    from training.embedding import build_embedding  # noqa: PLC0415 - as above
+
+    return Exported(folder, build_embedding(folder, spec, made_of, say), was_fresh=False)
+
+
+def _is_fresh_embedding(folder: Path, known: dict[str, Any], made_of: str, spec: ServingSpec) -> bool:
+    if known["model"]["encoder_sha256"] != made_of:
+        return False
+    return _holds(folder, known, spec, {folder / BACKGROUND_FILE: known["embedding"]["background"]["sha256"]})
+
+
 def is_fresh(folder: Path, known: dict[str, Any], made_of: str, spec: ServingSpec) -> bool:
     """Say whether `folder` holds, byte for byte, what its contract `known` promises, made of the adapter with this hash."""
+    return known["model"]["adapter_sha256"] == made_of and _holds(folder, known, spec, {})
+
+
+def _holds(folder: Path, known: dict[str, Any], spec: ServingSpec, more: dict[Path, str]) -> bool:
     expected = {
         folder / VERSION / MODEL_FILE: known["model"]["onnx_sha256"],
         folder / TOKENIZER_FILE: known["tokenizer"]["sha256"],
-        folder / CONFIG_FILE: _sha256(config_pbtxt(spec)),
+        folder / CONFIG_FILE: sha256_of_text(config_pbtxt(spec)),
+        **more,
     }
-    if known["model"]["adapter_sha256"] != made_of:
-        return False
     return all(path.is_file() and sha256_of(path) == sha256 for path, sha256 in expected.items())
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -15,6 +15,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_text(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8 as lower-case hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a path beside `target`; on success it takes the target's name, on any error nothing is left."""

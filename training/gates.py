@@ -35,7 +35,12 @@ class Agreement:
     @property
     def gap_below(self) -> float:
         """Return the next power of ten above the gap, which does not change from one machine to the next."""
-        return 10.0 ** math.ceil(math.log10(max(self.largest_gap, 1e-9)))
+        return gap_below(self.largest_gap)
+
+
+def gap_below(gap: float) -> float:
+    """Return the next power of ten above a gap."""
+    return 10.0 ** math.ceil(math.log10(max(gap, 1e-9)))
 
 
 def agreement(reference: Floats, answers: Floats) -> Agreement:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
-from training.model import SentimentModel
 from training.quiet import quiet_libraries
 from training.repository import INPUTS, OUTPUT
 
 OPSET = 20
 
 
-def write_onnx(model: SentimentModel, path: Path, opset: int = OPSET) -> None:
+def write_onnx(model: nn.Module, path: Path, opset: int = OPSET, output: str = OUTPUT) -> None:
     """Write the model to `path` with open batch and token axes, checked, without traces of this machine.
 
     The exporter notes the source line and its path on every node, and shapes between nodes that ONNX Runtime's quantiser
@@ -27,7 +27,7 @@ def write_onnx(model: SentimentModel, path: Path, opset: int = OPSET) -> None:
             model.eval(),
             (ids, torch.ones_like(ids)),
             input_names=INPUTS,
-            output_names=(OUTPUT,),
+            output_names=(output,),
             dynamic_shapes=dict.fromkeys(INPUTS, axes),
             opset_version=opset,
             verbose=False,

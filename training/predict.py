@@ -15,6 +15,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ig
 
 from training.metrics import Floats, Ints
 from training.model import SentimentModel
+from training.repository import OUTPUT
 from training.tokens import Ids, pad
 
 VADER_THRESHOLD = 0.05
@@ -42,14 +43,15 @@ class TorchModel:
 
 
 class OnnxModel:
-    """An exported model on ONNX Runtime's CPU provider."""
+    """An exported model on ONNX Runtime's CPU provider; `output` names the tensor that it is asked for."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, output: str = OUTPUT) -> None:
+        self._output = output
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def logits(self, input_ids: Ids, attention_mask: Ids) -> NDArray[np.float32]:
         """Return float32 logits [batch, 3] for int64 ids and mask [batch, tokens]."""
-        answer = self._session.run(["logits"], {"input_ids": input_ids, "attention_mask": attention_mask})
+        answer = self._session.run([self._output], {"input_ids": input_ids, "attention_mask": attention_mask})
         return np.asarray(answer[0], dtype=np.float32)
 
 

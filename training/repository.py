@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,20 @@ TOKENIZER_FILE = "tokenizer.json"
 MODEL_FILE = "model.onnx"
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+BACKGROUND_FILE = "background.txt"
 VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class ServingSpec:
-    """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to."""
+    """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to.
+
+    `columns` is the width of the one output: as many as there are labels.
+    """
 
     name: str = "sentiment"
-    labels: int = 3
+    output: str = OUTPUT
+    columns: int = 3
     device: Device = Device.CPU
     instances: int = 1
     max_batch_size: int = 64
@@ -41,12 +47,13 @@ class ServingSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What a model's folder holds; `contract` is written as JSON."""
+    """What a model's folder holds; `contract` is written as JSON, `more` are other texts by their file's name."""
 
     config: str
     contract: dict[str, Any]
     tokenizer: str
     onnx: Path
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_config(spec: ServingSpec) -> pb.ModelConfig:
@@ -58,7 +65,7 @@ def model_config(spec: ServingSpec) -> pb.ModelConfig:
         max_batch_size=spec.max_batch_size,
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in INPUTS],
-        output=[pb.ModelOutput(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[spec.labels])],
+        output=[pb.ModelOutput(name=spec.output, data_type=pb.TYPE_FP32, dims=[spec.columns])],
         instance_group=[pb.ModelInstanceGroup(count=spec.instances, kind=kind)],
         dynamic_batching=pb.ModelDynamicBatching(
             preferred_batch_size=spec.preferred_batch_sizes,
@@ -81,7 +88,8 @@ def write_model(folder: Path, files: ModelFiles) -> None:
         (fresh / VERSION).mkdir()
         shutil.copyfile(files.onnx, fresh / VERSION / MODEL_FILE)
         (fresh / CONFIG_FILE).write_text(files.config, "utf-8")
-        (fresh / TOKENIZER_FILE).write_text(files.tokenizer, "utf-8")
+        for name, text in {TOKENIZER_FILE: files.tokenizer, **files.more}.items():
+            (fresh / name).write_text(text, "utf-8")
         (fresh / CONTRACT_FILE).write_text(json.dumps(files.contract, indent=2) + "\n", "utf-8")
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import structlog
 from pydantic import SecretStr, ValidationError
 
 from worker import __version__
 from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, OffsetsSink, require_topics
 from worker.adapters.notify_store import RedisNotifyStore
+from worker.adapters.paired import PairedModel
 from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
 from worker.adapters.triton import TritonModel
 from worker.adapters.webhook import WebhookMessenger
@@ -41,7 +43,15 @@ from worker.redact import Redactor
 from worker.score.batching import BatchLimits
 from worker.score.breaker import BreakerLimits
 from worker.score.calibration import Calibration
-from worker.score.contract import Contract, mismatches, onnx_mismatches, parse_contract, tokenizer_mismatches
+from worker.score.contract import (
+    AnyContract,
+    Contract,
+    EmbeddingContract,
+    mismatches,
+    onnx_mismatches,
+    parse_contract,
+    tokenizer_mismatches,
+)
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.near import NearIndex, NearLimits
@@ -49,6 +59,7 @@ from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
 from worker.tls import TlsFiles
+from worker.topics import Encoder, Tools, find_encoder, understand
 
 log = structlog.get_logger(__name__)
 RoleName = Literal["score", "alert", "notify"]
@@ -129,14 +140,24 @@ def check_model_file(settings: Settings, contract: Contract) -> None:
         raise ContractError(f"{path.parent.parent}: {'; '.join(wrong)}")
 
 
-def connect_model(settings: Settings, contract: Contract) -> Model:
-    """Open the model: on Triton, or in this process."""
+def connect_model(settings: Settings, contract: AnyContract, outputs: Sequence[str] | None = None) -> Model:
+    """Open the model, on Triton or in this process, for its main output or for these."""
+    outputs = outputs or tuple(contract.outputs)[:1]
     if settings.model.backend == "triton":
         triton = settings.triton
         files = TlsFiles(triton.ssl_ca_location, triton.ssl_certificate_location, triton.ssl_key_location)
         tls = files if triton.tls else None
-        return TritonModel(triton.url, contract.model.ref, timeout_s=triton.timeout_s, tls=tls, output=contract.output)
-    return _in_process_model(settings, contract)
+        return TritonModel(triton.url, contract.model.ref, timeout_s=triton.timeout_s, tls=tls, outputs=outputs)
+    return _in_process_model(settings, contract, outputs)
+
+
+def connect_models(settings: Settings, contract: Contract, encoder: Encoder | None) -> Model:
+    """Open what a message needs: the model that scores, and what says what it means if anything has to."""
+    if encoder is None:
+        return connect_model(settings, contract)
+    if encoder.second is None:
+        return connect_model(settings, contract, (contract.output, encoder.embedding.output))
+    return PairedModel(connect_model(settings, contract), connect_model(settings, encoder.second))
 
 
 def connect_store(settings: Settings) -> RedisAlertStore:
@@ -158,7 +179,7 @@ def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-def check_model(model: Model, contract: Contract) -> None:
+def check_model(model: Model, contract: AnyContract) -> None:
     """Hold the served model to its contract; raises ContractError with every difference, RetryableError if it is not there."""
     if wrong := mismatches(contract, model.info()):
         raise ContractError("the served model is not the one of the contract: " + "; ".join(wrong))
@@ -202,8 +223,10 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
     """Build the score role. `stack` closes its parts, the source first, so that the sink can still commit as it leaves."""
     contract = load_contract(settings)
     check_model_file(settings, contract)
+    watchlist = load_watchlist(settings)
+    encoder = find_encoder(settings, contract) if watchlist.described else None
     stages = ScoreStages(
-        matcher=Matcher(load_watchlist(settings)),
+        matcher=Matcher(watchlist),
         duplicates=_duplicates(settings),
         tokenizer=load_tokenizer(settings, contract),
         calibration=Calibration.from_contract(contract),
@@ -211,11 +234,18 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
         pad_id=contract.pad_id,
         redactor=Redactor(settings.score.redact, settings.score.phone_regions),
     )
-    model = stack.enter_context(closing(connect_model(settings, contract)))
+    model = stack.enter_context(closing(connect_models(settings, contract, encoder)))
     start.until("model", _model_place(settings, contract), lambda: check_model(model, contract), "is triton.url right?")
+    if encoder is not None:
+        ask = partial(start.until, "model", _model_place(settings, encoder.contract), remedy="does Triton serve it?")
+        tools = Tools(stages.tokenizer, partial(connect_model, settings), ask)
+        meaning = understand(settings, encoder, watchlist.described, tools)
+        for topic in meaning.thresholds:
+            log.info("topic calibrated", **msgspec.to_builtins(topic))
+        stages = msgspec.structs.replace(stages, meaning=meaning)
     sink, source = _kafka(settings, "score", stack, start)
     ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
-    return ScoreRole(ports, stages, _score_options(settings, contract))
+    return ScoreRole(ports, stages, _score_options(settings, contract, encoder))
 
 
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:
@@ -280,11 +310,10 @@ def build_notify(settings: Settings, stack: ExitStack, start: Start) -> NotifyRo
     return role
 
 
-def _score_options(settings: Settings, contract: Contract) -> ScoreOptions:
+def _score_options(settings: Settings, contract: Contract, encoder: Encoder | None = None) -> ScoreOptions:
     score, kafka = settings.score, settings.kafka
-    limits = BatchLimits(
-        contract.buckets, score.batch_tokens, min(score.batch_texts, contract.max_batch_size), float(score.deadline_ms)
-    )
+    most = min(score.batch_texts, contract.max_batch_size, *([encoder.contract.max_batch_size] if encoder else []))
+    limits = BatchLimits(contract.buckets, score.batch_tokens, most, float(score.deadline_ms))
     return ScoreOptions(
         inputs=kafka.input_topics,
         predictions=kafka.topics.predictions,
@@ -345,22 +374,24 @@ def _redis_address(settings: Settings) -> str:
     return url.path if url.scheme == "unix" else url.netloc.rpartition("@")[2]
 
 
-def _model_place(settings: Settings, contract: Contract) -> str:
+def _model_place(settings: Settings, contract: AnyContract) -> str:
     where = f"Triton at {settings.triton.url}" if settings.model.backend == "triton" else "this process"
     return f"the model {contract.model.ref.name} on {where}"
 
 
-def _in_process_model(settings: Settings, contract: Contract) -> Model:
+def _in_process_model(settings: Settings, contract: AnyContract, outputs: Sequence[str]) -> Model:
     try:
         from worker.adapters.onnx import OnnxModel  # noqa: PLC0415 - an extra: onnxruntime is not in the worker's image
     except ModuleNotFoundError as error:
         raise SettingsError("model.backend: onnx needs the `onnx` extra: pip install 'tidings[onnx]'") from error
     path = _onnx_file(settings, contract)
-    return OnnxModel(path, contract.model.ref, threads=settings.model.threads, output=contract.output)
+    return OnnxModel(path, contract.model.ref, threads=settings.model.threads, outputs=outputs)
 
 
-def _onnx_file(settings: Settings, contract: Contract) -> Path:
-    return _model_folder(settings) / contract.model.version / "model.onnx"
+def _onnx_file(settings: Settings, contract: AnyContract) -> Path:
+    second = settings.model.repository / settings.model.embedding
+    folder = second if isinstance(contract, EmbeddingContract) else _model_folder(settings)
+    return folder / contract.model.version / "model.onnx"
 
 
 def _model_folder(settings: Settings) -> Path:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -13,9 +15,12 @@ from worker.errors import RetryableError, SettingsError, TidingsError
 from worker.ports import Model, TokenBatch
 from worker.score.contract import Contract, mismatches
 from worker.settings import Settings
+from worker.topics import Tools, find_encoder, understand
 
+T = TypeVar("T")
 _READABLE_REDIS = (6, 2)
 _PROBE_TIMEOUT_S = 60.0
+_EXPORT_EMBEDDING = "tidings export --embedding, then have Triton load it; or give the topics keywords and no description"
 _HEADER_ROOM = 4_096
 """What a dead letter has in headers of ours, at most."""
 
@@ -54,7 +59,8 @@ def _attempt(name: str, look: Callable[[], str], remedy: str) -> Finding:
 
 def _watchlist(settings: Settings) -> str:
     watchlist = app.load_watchlist(settings)
-    return f"{len(watchlist.entities)} entities, {len(watchlist.topics)} topics in {settings.score.watchlist}"
+    described = f" ({len(watchlist.described)} known by their meaning)" if watchlist.described else ""
+    return f"{len(watchlist.entities)} entities, {len(watchlist.topics)} topics{described} in {settings.score.watchlist}"
 
 
 def _rules(settings: Settings) -> str:
@@ -133,7 +139,34 @@ def _model(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "model contract", True, f"{ref.name} version {ref.version}, {contract.model.precision}, its tokenizer matches"
     )
-    yield _served_model(settings, contract)
+    served = _served_model(settings, contract)
+    yield served
+    if served.ok:
+        yield from _meaning(settings, contract)
+
+
+def _meaning(settings: Settings, contract: Contract) -> Iterator[Finding]:
+    """Calibrate the described topics as a worker does at its start, and say what each takes in."""
+    try:
+        topics = app.load_watchlist(settings).described
+    except SettingsError:
+        return  # told already
+    if not topics:
+        return
+    try:
+        tools = Tools(app.load_tokenizer(settings, contract), partial(app.connect_model, settings), _once)
+        meaning = understand(settings, find_encoder(settings, contract), topics, tools)
+    except TidingsError as error:
+        yield Finding("topics by meaning", False, str(error), _EXPORT_EMBEDDING)
+        return
+    for topic in meaning.thresholds:
+        given = "as given" if topic.is_given else "calibrated"
+        detail = f"threshold {topic.threshold:.3f} ({given}); {topic.share:.1%} of the background lies above it"
+        yield Finding(f"topic {topic.topic} by meaning", True, detail)
+
+
+def _once(call: Callable[[], T]) -> T:
+    return call()
 
 
 def _served_model(settings: Settings, contract: Contract) -> Finding:

@@ -36,6 +36,7 @@ class SchemaName(StrEnum):
     PREDICTION = "prediction"
     SIGNAL = "signal"
     ALERT = "alert"
+    WATCHLIST = "watchlist"
     ASYNCAPI = "asyncapi"
 
 
@@ -174,7 +175,7 @@ def tail(
 def schema(
     name: Annotated[SchemaName, typer.Argument(help="Which schema.")] = SchemaName.ASYNCAPI,
 ) -> None:
-    """Print the JSON Schema of a record, or the AsyncAPI document of all topics.
+    """Print the JSON Schema of a record or of watchlist.yaml, or the AsyncAPI document of all topics.
 
     tidings schema message
 

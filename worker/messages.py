@@ -102,10 +102,20 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Matches(msgspec.Struct, frozen=True, gc=False):
-    """The watched names found in a message, each sorted and without repeats."""
+    """The watched names found in a message, each sorted and without repeats.
+
+    `similarities` holds, of the topics found by their meaning, how similar the text is to them.
+    """
 
     entities: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
+    similarities: dict[str, float] = {}
+
+    def meaning(self, similarities: dict[str, float]) -> "Matches":
+        """Return it with topics that were found by their meaning too."""
+        if not similarities:
+            return self
+        return Matches(self.entities, tuple(sorted({*self.topics, *similarities})), similarities)
 
     @property
     def alert_keys(self) -> tuple[str, ...]:
@@ -130,7 +140,10 @@ class Sentiment(msgspec.Struct, frozen=True, gc=False):
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """One message's sentiment, as published on `sentiment.predictions` under the message's id."""
+    """One message's sentiment, as published on `sentiment.predictions` under the message's id.
+
+    `similarities` says of those topics that were found by their meaning how similar the text is to them.
+    """
 
     id: str
     label: Label
@@ -146,13 +159,14 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelRef
     origin: Origin
     extra: dict[str, msgspec.Raw] = {}
+    similarities: dict[str, float] = {}
 
 
-class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One message's sentiment on one alert key, as published on `sentiment.signals` under that key.
 
-    `excerpt` is the beginning of the text, cut; it serves as evidence. The bounds are held to what is read: anybody may have
-    written it.
+    `excerpt` is the beginning of the text, cut; it serves as evidence. `similarity` is how similar the text is to the topic,
+    where that was found by its meaning. The bounds are held to what is read: anybody may have written it.
     """
 
     alert_key: str
@@ -167,6 +181,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     excerpt: str
     model: ModelRef
     origin: Origin
+    similarity: Annotated[float, Meta(ge=-1, le=1)] | None = None
 
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -232,8 +247,8 @@ Control = Tick | Acknowledge | Silence | Expire | Inhibitor | Standing
 """What stands in `sentiment.signals` beside signals."""
 
 
-class Sample(msgspec.Struct, frozen=True, gc=False):
-    """One of the messages that weighed most in an alert."""
+class Sample(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One of the messages that weighed most in an alert; `similarity` as in its signal."""
 
     message_id: str
     excerpt: str
@@ -241,6 +256,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     source: str | None
     event_time_ms: int
     origin: Origin
+    similarity: float | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,7 +152,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 class Model(Protocol):
-    """A served classifier."""
+    """A served classifier, or more than one that answer as one."""
 
     def info(self) -> ModelInfo:
         """Ask the server.
@@ -163,7 +163,9 @@ class Model(Protocol):
         ...
 
     def submit(self, batch: TokenBatch) -> "Future[NDArray[np.float32]]":
-        """Start inference; the future ends, with logits of shape (texts, labels) or with an error.
+        """Start inference; the future ends, with answers of shape (texts, columns) or with an error.
+
+        The columns are the logits, one for each label, and behind them what else the model was opened for, such as embeddings.
 
         ModelError says whether the model was not there or answered this batch with an error, ContractError that it is another
         model than was promised. A request that takes too long is cancelled.

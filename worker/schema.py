@@ -6,6 +6,7 @@ import msgspec
 
 from worker.codec import CloudEvent, InputMessage
 from worker.messages import Prediction, Signal
+from worker.score.matching import watchlist_schema
 from worker.settings import KafkaSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,7 +19,9 @@ TYPES: dict[str, type[msgspec.Struct]] = {
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of one of `TYPES`."""
+    """Return the JSON Schema of one of `TYPES`, or of `watchlist`."""
+    if name == "watchlist":
+        return watchlist_schema()
     return _as_json({"$schema": DIALECT, "title": name, **msgspec.json.schema(TYPES[name])})
 
 

@@ -108,6 +108,8 @@ class ModelSettings(Section):
     name: str = "sentiment"
     repository: Path = Path("triton_repo")
     """The folder with <name>/contract.json, as `tidings export` wrote it."""
+    embedding: str = "embedding"
+    """A second model there that says what texts mean, asked if the watchlist describes topics and the first one does not."""
     threads: Count | None = None
     """Threads of the in-process model; by default one per core."""
 
@@ -132,6 +134,10 @@ class ScoreSettings(Section):
 
     watchlist: Path = Path("watchlist.yaml")
     """Entities and topics to watch."""
+    background: Path | None = None
+    """Texts like yours, one a line, that described topics are calibrated on; by default those that came with the model."""
+    background_share: Annotated[float, Field(ge=0.0005, le=0.5)] = 0.02
+    """A described topic takes in this share of the background, unless the watchlist gives it a threshold."""
     batch_tokens: Count = 2048
     """A batch is full at this many padded tokens."""
     batch_texts: Count = 64

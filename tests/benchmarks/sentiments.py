@@ -54,7 +54,7 @@ def _digest(text: str) -> str:
 
 def _ask(contract: Contract, texts: Sequence[str], console: Console) -> dict[str, Read]:
     tokenizer = Tokenizer((FOLDER / contract.tokenizer.file).read_bytes(), contract.max_length)
-    model = OnnxModel(_onnx(contract), contract.model.ref, output=contract.output)
+    model = OnnxModel(_onnx(contract), contract.model.ref, outputs=(contract.output,))
     calibration, found = Calibration.from_contract(contract), dict[str, Read]()
     for start in track(range(0, len(texts), _BATCH), f"the model reads {len(texts):,} texts", console=console):
         some = texts[start : start + _BATCH]

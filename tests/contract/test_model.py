@@ -17,6 +17,7 @@ from deploy.local.stack import LocalStack
 from tests.support.batches import batch_of, rows
 from tests.support.tiny_onnx import write_repository
 from worker.adapters.onnx import OnnxModel
+from worker.adapters.paired import PairedModel
 from worker.adapters.triton import TritonModel
 from worker.errors import ContractError, ModelError, RetryableError, TidingsError
 from worker.messages import ModelRef
@@ -63,11 +64,13 @@ def triton_url(stack: LocalStack) -> str:
     return stack.settings_env()[TRITON_VARIABLE]
 
 
-@pytest.fixture(params=["fake", "onnx", pytest.param("triton", marks=real)])
+@pytest.fixture(params=["fake", "paired", "onnx", pytest.param("triton", marks=real)])
 def maker(request: pytest.FixtureRequest, repository: Path) -> Maker:
     """How to make one more of the kind under test."""
     if request.param == "fake":
         return FakeModel
+    if request.param == "paired":  # the second gives no columns, so that the answers are of the shape that the rules speak of
+        return lambda: PairedModel(FakeModel(), FakeModel(lambda _ids: []))
     if request.param == "onnx":
         return lambda: OnnxModel(repository / "sentiment" / "1" / "model.onnx", REF, threads=1, in_flight=3)
     url = triton_url(request.getfixturevalue("triton_alone"))

@@ -30,8 +30,21 @@ instance_group [ { kind: KIND_CPU count: 1 } ]
 """config.pbtxt of a repository that serves it."""
 
 
+ENCODER_CONFIG = CONFIG.replace("sentiment", "embedding").replace('"logits"', '"vector"').replace("[ 3 ]", f"[ {_WIDTH} ]")
+"""config.pbtxt of one that serves `tiny_encoder`."""
+
+
+def tiny_encoder() -> bytes:
+    """Return the ONNX file of the model that stops at the mean, and gives it the length 1."""
+    return _model("vector", helper.make_node("LpNormalization", ["mean"], ["vector"], axis=1, p=2), _WIDTH)
+
+
 def tiny_model() -> bytes:
     """Return the ONNX file."""
+    return _model("logits", helper.make_node("MatMul", ["mean", "weights"], ["logits"]), 3)
+
+
+def _model(output: str, last: onnx.NodeProto, width: int) -> bytes:
     constants = {"embeddings": EMBEDDINGS, "weights": WEIGHTS, "last": np.array([-1]), "tokens": np.array([1])}
     nodes = [
         helper.make_node("Gather", ["embeddings", "input_ids"], ["embedded"]),
@@ -41,13 +54,13 @@ def tiny_model() -> bytes:
         helper.make_node("ReduceSum", ["kept", "tokens"], ["total"], keepdims=0),
         helper.make_node("ReduceSum", ["column", "tokens"], ["count"], keepdims=0),
         helper.make_node("Div", ["total", "count"], ["mean"]),
-        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+        last,
     ]
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "t"]) for name in ("input_ids", "attention_mask")],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["b", 3])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["b", width])],
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -41,18 +41,24 @@ class OnnxModel:
         ref: what the model is called; there is no server that could say so.
         threads: for one batch; by default one per core.
         in_flight: batches run at one time, the others wait their turn.
-        output: name of the output tensor, from the contract.
+        outputs: names of the output tensors, from the contract; an answer has their columns side by side.
 
     Raises:
         ContractError: there is no such file, or it is no ONNX model.
     """
 
     def __init__(
-        self, path: Path, ref: ModelRef, *, threads: int | None = None, in_flight: int = 1, output: str = "logits"
+        self,
+        path: Path,
+        ref: ModelRef,
+        *,
+        threads: int | None = None,
+        in_flight: int = 1,
+        outputs: Sequence[str] = ("logits",),
     ) -> None:
         self._session = _open(path, threads)
         self._ref = ref
-        self._output = output
+        self._outputs = list(outputs)
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="onnx")
         self._closed = threading.Event()
 
@@ -87,12 +93,12 @@ class OnnxModel:
         if self._closed.is_set():
             raise ModelError("unavailable", _CLOSED)
         try:
-            (logits,) = self._session.run([self._output], {name: getattr(batch, name) for name in INPUTS})
+            parts = self._session.run(self._outputs, {name: getattr(batch, name) for name in INPUTS})
         except (ort_errors.InvalidArgument, ValueError) as error:
             raise ModelError("refused", f"{self._ref.name} cannot take the batch: {_first_line(error)}") from error
         except (ort_errors.Fail, ort_errors.RuntimeException) as error:
             raise ModelError("refused", f"{self._ref.name} failed: {_first_line(error)}") from error
-        result: Logits = logits
+        result: Logits = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return result
 
 

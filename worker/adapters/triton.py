@@ -5,7 +5,7 @@ One client per process, reused (Triton client guide). The caller bounds what is 
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
@@ -60,21 +60,27 @@ class TritonModel:
         timeout_s: a request that takes longer is cancelled and fails.
         tls: encrypt, and check the server's certificate and host name; None for plain text. Without an authority, the roots are
             those in `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH`, else gRPC's own.
-        output: name of the output tensor, from the contract.
+        outputs: names of the output tensors, from the contract; an answer has their columns side by side.
 
     Raises:
         SettingsError: the URL is of another kind.
     """
 
     def __init__(
-        self, url: str, ref: ModelRef, *, timeout_s: float = 10, tls: TlsFiles | None = None, output: str = "logits"
+        self,
+        url: str,
+        ref: ModelRef,
+        *,
+        timeout_s: float = 10,
+        tls: TlsFiles | None = None,
+        outputs: Sequence[str] = ("logits",),
     ) -> None:
         self._client = _client(url, tls)
         self._url = url
         self._tls = tls
         self._ref = ref
         self._timeout_s = timeout_s
-        self._output = output
+        self._outputs = tuple(outputs)
         self._lock = threading.Lock()
         self._in_flight: set[Future[Logits]] = set()
         self._closed = False
@@ -98,7 +104,7 @@ class TritonModel:
     def submit(self, batch: TokenBatch) -> Future[Logits]:
         """Start inference; every failure comes with the future, which always ends, at `timeout_s` at the latest.
 
-        The future gives logits of shape (texts, labels), or raises ModelError (unreachable, too slow, overloaded, model not
+        The future gives answers of shape (texts, columns), or raises ModelError (unreachable, too slow, overloaded, model not
         loaded, closed; or the server answered this batch with an error) or ContractError (an answer in another shape, or we
         may not ask). At the deadline gRPC cancels the request, and an answer that still comes finds nobody.
         """
@@ -133,7 +139,7 @@ class TritonModel:
             with self._lock:
                 self._in_flight.discard(future)
             if error is None:
-                _settle(future, lambda: _logits(result, self._output, len(batch.input_ids)))
+                _settle(future, lambda: _answers(result, self._outputs, len(batch.input_ids)))
             else:
                 _fail(future, self._translated(error))
 
@@ -143,7 +149,7 @@ class TritonModel:
                 _inputs(batch),
                 answered,
                 model_version=self._ref.version,
-                outputs=[triton.InferRequestedOutput(self._output)],
+                outputs=[triton.InferRequestedOutput(output) for output in self._outputs],
                 client_timeout=self._timeout_s,
             )
         except InferenceServerException as error:
@@ -230,6 +236,11 @@ def _inputs(batch: TokenBatch) -> list[Any]:
         tensor = triton.InferInput(name, values.shape, "INT64")
         inputs.append(tensor.set_data_from_numpy(values))
     return inputs
+
+
+def _answers(result: Any, outputs: Sequence[str], texts: int) -> Logits:
+    parts = [_logits(result, output, texts) for output in outputs]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _logits(result: Any, output: str, texts: int) -> Logits:

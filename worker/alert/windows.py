@@ -109,7 +109,15 @@ def _tally(signal: Signal) -> Tally:
 
 
 def _sample(signal: Signal) -> Sample:
-    return Sample(signal.message_id, signal.excerpt, signal.score, signal.source, signal.event_time_ms, signal.origin)
+    return Sample(
+        signal.message_id,
+        signal.excerpt,
+        signal.score,
+        signal.source,
+        signal.event_time_ms,
+        signal.origin,
+        signal.similarity,
+    )
 
 
 def most_negative(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

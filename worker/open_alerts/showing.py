@@ -85,7 +85,8 @@ def _facts(event: AlertEvent) -> dict[str, str]:
 
 def _sample(sample: Any) -> Text:
     where = f"{sample.origin.topic}-{sample.origin.partition}-{sample.origin.offset}"
-    return Text(f"  {sample.score:+.3f}  {escaped(where)}  {escaped(sample.excerpt)}", "dim")
+    similar = "" if sample.similarity is None else f"  similar by {sample.similarity:.2f}"
+    return Text(f"  {sample.score:+.3f}{similar}  {escaped(where)}  {escaped(sample.excerpt)}", "dim")
 
 
 def _grid(facts: dict[str, str]) -> Table:

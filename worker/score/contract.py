@@ -21,6 +21,7 @@ INPUTS: tuple[str, ...] = TokenBatch.__struct_fields__
 """The input tensors that a `TokenBatch` fills; the model must take these and no others."""
 
 T = TypeVar("T")
+C = TypeVar("C", bound="_Contract")
 Name = Annotated[str, Meta(min_length=1)]
 FileName = Annotated[str, Meta(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -45,8 +46,25 @@ class ModelIdentity(msgspec.Struct, frozen=True):
         return ModelRef(self.name, self.version)
 
 
-class TokenizerFile(msgspec.Struct, frozen=True):
-    """The tokenizer's file, beside the contract, and its digest."""
+class EncoderIdentity(msgspec.Struct, frozen=True):
+    """Which encoder it is, and of what it was made."""
+
+    name: Name
+    version: Annotated[str, Meta(pattern="^[1-9][0-9]*$")]
+    base: str
+    encoder_sha256: Sha256
+    onnx_sha256: Sha256
+    precision: str
+    opset: Count
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model as Triton names it."""
+        return ModelRef(self.name, self.version)
+
+
+class NamedFile(msgspec.Struct, frozen=True):
+    """A file beside the contract, and its digest."""
 
     file: FileName
     sha256: Sha256
@@ -59,23 +77,63 @@ class Temperature(msgspec.Struct, frozen=True):
     temperature: Annotated[float, Meta(gt=0)]
 
 
-class Contract(msgspec.Struct, frozen=True):
-    """The whole of contract.json. `max_length` and `buckets` are in tokens, the two special ones included."""
+class Embedding(msgspec.Struct, frozen=True):
+    """The output tensor that says what a text means: unit vectors of so many dimensions.
 
-    schema_version: int
-    model: ModelIdentity
-    labels: tuple[str, ...]
-    inputs: tuple[str, ...]
+    `background` holds texts of all kinds, one a line, that topics known by their meaning are calibrated on.
+    """
+
     output: Name
+    dimensions: Count
+    background: NamedFile
+
+
+class _Contract(msgspec.Struct, frozen=True):
+    schema_version: int
+    inputs: tuple[str, ...]
     max_length: Annotated[int, Meta(ge=8)]
     buckets: Annotated[tuple[Count, ...], Meta(min_length=1)]
     max_batch_size: Count
     pad_id: Annotated[int, Meta(ge=0)]
-    tokenizer: TokenizerFile
+    tokenizer: NamedFile
+
+
+class Contract(_Contract, frozen=True, kw_only=True):
+    """The whole of contract.json. `max_length` and `buckets` are in tokens, the two special ones included.
+
+    `embedding` is there if the model says what a text means in the same pass.
+    """
+
+    model: ModelIdentity
+    labels: tuple[str, ...]
+    output: Name
     calibration: Temperature
+    embedding: Embedding | None = None
     data: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     parity: dict[str, Any] = {}
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The output tensors and their width."""
+        more = {self.embedding.output: self.embedding.dimensions} if self.embedding else {}
+        return {self.output: len(self.labels), **more}
+
+
+class EmbeddingContract(_Contract, frozen=True, kw_only=True):
+    """The whole of the contract.json of a model that says what a text means and nothing else."""
+
+    model: EncoderIdentity
+    embedding: Embedding
+    parity: dict[str, Any] = {}
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The output tensor and its width."""
+        return {self.embedding.output: self.embedding.dimensions}
+
+
+AnyContract = Contract | EmbeddingContract
 
 
 class _Header(msgspec.Struct):
@@ -89,12 +147,24 @@ def parse_contract(body: bytes, source: str = "contract.json") -> Contract:
         ContractError: it is no JSON, a field is missing or wrong (named by its path, with what was expected), or the schema
             version is not known.
     """
+    contract = _of_this_schema(body, Contract, source)
+    if contract.labels != LABELS:
+        raise ContractError(f"{source}: labels: expected {list(LABELS)}, in this order, got {list(contract.labels)}")
+    return contract
+
+
+def parse_embedding_contract(body: bytes, source: str = "contract.json") -> EmbeddingContract:
+    """Read and check the contract of a model of embeddings; raises ContractError as `parse_contract` does."""
+    return _of_this_schema(body, EmbeddingContract, source)
+
+
+def _of_this_schema(body: bytes, kind: type[C], source: str) -> C:
     version = _decode(body, _Header, source).schema_version
     if version != SCHEMA_VERSION:
         raise ContractError(
             f"{source}: schema_version: expected {SCHEMA_VERSION}, got {version}; worker and export do not match"
         )
-    contract = _decode(body, Contract, source)
+    contract = _decode(body, kind, source)
     for field, expected in _violations(contract):
         raise ContractError(f"{source}: {field}: expected {expected}, got {list(getattr(contract, field))}")
     return contract
@@ -111,10 +181,8 @@ def _decode(body: bytes, kind: type[T], source: str) -> T:
         raise ContractError(f"{source}: expected a JSON object: {error}") from error
 
 
-def _violations(contract: Contract) -> Iterator[tuple[str, str]]:
+def _violations(contract: _Contract) -> Iterator[tuple[str, str]]:
     """Yield (field, what was expected) for what types alone cannot say."""
-    if contract.labels != LABELS:
-        yield "labels", f"{list(LABELS)}, in this order"
     if contract.inputs != INPUTS:
         yield "inputs", f"{list(INPUTS)}"
     rising = all(low < high for low, high in zip(contract.buckets, contract.buckets[1:], strict=False))
@@ -122,12 +190,12 @@ def _violations(contract: Contract) -> Iterator[tuple[str, str]]:
         yield "buckets", f"rising lengths that end at max_length, {contract.max_length}"
 
 
-def mismatches(contract: Contract, info: ModelInfo) -> list[str]:
+def mismatches(contract: AnyContract, info: ModelInfo) -> list[str]:
     """Say what of the served model is not as the contract promises, one sentence each; empty when all is well."""
     return list(_mismatches(contract, info))
 
 
-def _mismatches(contract: Contract, info: ModelInfo) -> Iterator[str]:
+def _mismatches(contract: AnyContract, info: ModelInfo) -> Iterator[str]:
     model = contract.model
     if info.name != model.name:
         yield f"the contract is for the model {model.name}, the server serves {info.name}"
@@ -138,7 +206,8 @@ def _mismatches(contract: Contract, info: ModelInfo) -> Iterator[str]:
         yield from _tensor_mismatches("input", name, ("INT64", (-1,)), info.inputs)
     for name in sorted(info.inputs.keys() - set(contract.inputs)):
         yield f"the served model also wants the input {name}, which the contract does not name"
-    yield from _tensor_mismatches("output", contract.output, ("FP32", (len(contract.labels),)), info.outputs)
+    for name, width in contract.outputs.items():
+        yield from _tensor_mismatches("output", name, ("FP32", (width,)), info.outputs)
     if info.max_batch_size < contract.max_batch_size:
         yield f"max_batch_size: the contract says {contract.max_batch_size}, the server takes at most {info.max_batch_size}"
 
@@ -155,12 +224,27 @@ def _tensor(tensor: tuple[str, tuple[int, ...]]) -> str:
     return f"{datatype} {list(shape)}"
 
 
+def pairing_mismatches(contract: Contract, embedding: EmbeddingContract) -> list[str]:
+    """Say why the second model cannot be given the very batches that are made for the first; empty when it can."""
+    wrong = []
+    if embedding.tokenizer.sha256 != contract.tokenizer.sha256 or embedding.pad_id != contract.pad_id:
+        wrong.append("its tokenizer is another one")
+    if embedding.max_length < contract.max_length:
+        wrong.append(f"it takes {embedding.max_length} tokens at most, batches have up to {contract.max_length}")
+    return [f"{embedding.model.name} cannot read the batches of {contract.model.name}: {line}" for line in wrong]
+
+
 def tokenizer_mismatches(contract: Contract, body: bytes) -> list[str]:
     """Say so if `body` is not the tokenizer file that the model was trained with."""
-    return _digest_mismatches(contract.tokenizer.file, contract.tokenizer.sha256, body)
+    return file_mismatches(contract.tokenizer, body)
 
 
-def onnx_mismatches(contract: Contract, body: bytes) -> list[str]:
+def file_mismatches(promised: NamedFile, body: bytes) -> list[str]:
+    """Say so if `body` is not the file that was promised."""
+    return _digest_mismatches(promised.file, promised.sha256, body)
+
+
+def onnx_mismatches(contract: AnyContract, body: bytes) -> list[str]:
     """Say so if `body` is not the ONNX file exported with this contract; that file is not committed and may be stale."""
     return _digest_mismatches(f"{contract.model.version}/model.onnx", contract.model.onnx_sha256, body)
 

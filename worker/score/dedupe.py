@@ -12,10 +12,14 @@ HALF_A_DAY_MS = 12 * 60 * 60 * 1000
 
 
 class Known(msgspec.Struct):
-    """A text, the story that it tells, and its sentiment once that is there."""
+    """A text, the story that it tells, and its sentiment once that is there, with the topics that it is about.
+
+    `similarities` are those topics that are known by their meaning, each with the text's similarity to it.
+    """
 
     story: Story
     sentiment: Sentiment | None = None
+    similarities: dict[str, float] = {}
 
     def duplicate_of(self, message: Message) -> str | None:
         """Return the first message's id if `message` is a later one; a record that is read again is no duplicate of itself."""
@@ -49,7 +53,7 @@ class DuplicateIndex:
         known = self._known.get(digest)
         if known is None or not self._is_of_its_time(known.story, message):
             story = self._story(message, frozenset(matches.alert_keys if matches else ()))
-            known = self._known[digest] = Known(story, known.sentiment if known else None)
+            known = self._known[digest] = Known(story, *((known.sentiment, known.similarities) if known else ()))
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
         self._known.move_to_end(digest)

@@ -28,7 +28,7 @@ class InferenceLimits(msgspec.Struct, frozen=True):
     """At most `in_flight` batches at the model, the canary apart; `pad_id` fills the space behind a text's tokens.
 
     `canary` is the token ids of a text that the model can surely take. A text that stands alone is refused after `max_attempts`
-    failures, each with the canary answered after it.
+    failures, each with the canary answered after it. An answer has `width` columns: the logits, and what else is asked for.
     """
 
     in_flight: int
@@ -36,6 +36,7 @@ class InferenceLimits(msgspec.Struct, frozen=True):
     canary: tuple[int, ...]
     max_attempts: int = 8
     breaker: BreakerLimits = BreakerLimits()
+    width: int = len(LABELS)
 
 
 class _Answer(msgspec.Struct, Generic[T], frozen=True):
@@ -87,7 +88,7 @@ class Inference(Generic[T]):
             self._send(trial.batch, trial)
 
     def collect(self, timeout_s: float) -> Iterator[tuple[Batch[T], Logits]]:
-        """Yield what has come back with its logits (texts, labels), all finite; wait for the first for `timeout_s`."""
+        """Yield what has come back with its answers (texts, width), all finite; wait for the first for `timeout_s`."""
         try:
             answer = self._answers.get(timeout=timeout_s) if timeout_s > 0 else self._answers.get_nowait()
             while True:
@@ -145,12 +146,27 @@ class Inference(Generic[T]):
         self._in_flight -= 1
         if answer.epoch != self._epoch:
             return
-        outcome = _read(answer.logits, len(answer.trial.batch.texts))
+        outcome = self._read(answer.logits, len(answer.trial.batch.texts))
         if isinstance(outcome, Fault):
             self._bear(answer.trial, outcome)
             return
         self.breaker = self.breaker.answered()
         yield from self._finite(answer.trial, outcome)
+
+    def _read(self, future: "Future[Logits]", texts: int) -> Logits | Fault:
+        """Return the answers, of shape (texts, width), or what went wrong."""
+        try:
+            logits = future.result()
+        except ModelError as error:
+            return Fault(error.reason, str(error))
+        except RetryableError as error:
+            return Fault("unavailable", str(error))
+        except ContractError as error:
+            return Fault("contract_broken", str(error))
+        if logits.shape == (texts, self._limits.width):
+            return logits
+        expected = f"({texts}, {self._limits.width})"
+        return Fault("contract_broken", f"the model answered with logits of shape {logits.shape}, expected {expected}")
 
     def _finite(self, trial: Trial[T], logits: Logits) -> Iterator[tuple[Batch[T], Logits]]:
         finite = np.logical_and.reduce(np.isfinite(logits), axis=1)
@@ -179,7 +195,7 @@ class Inference(Generic[T]):
 
     def _heed_canary(self, logits: "Future[Logits]") -> None:
         self._canary_is_out = False
-        outcome = _read(logits, 1)
+        outcome = self._read(logits, 1)
         if not isinstance(outcome, Fault) and not np.isfinite(outcome).all():
             outcome = Fault("not_finite", "the model's logits are not finite, whatever the text")
         if isinstance(outcome, Fault):
@@ -213,22 +229,6 @@ class Inference(Generic[T]):
             self._again = deque(trial.acquitted() for trial in waiting)
             self._on_trial, self._accused = [], []
         _log_turn(breaker)
-
-
-def _read(future: "Future[Logits]", texts: int) -> Logits | Fault:
-    """Return the logits, of shape (texts, labels), or what went wrong."""
-    try:
-        logits = future.result()
-    except ModelError as error:
-        return Fault(error.reason, str(error))
-    except RetryableError as error:
-        return Fault("unavailable", str(error))
-    except ContractError as error:
-        return Fault("contract_broken", str(error))
-    if logits.shape == (texts, len(LABELS)):
-        return logits
-    expected = f"({texts}, {len(LABELS)})"
-    return Fault("contract_broken", f"the model answered with logits of shape {logits.shape}, expected {expected}")
 
 
 def _kept(accused: list[Accused[T]], wanted: Callable[[T], bool]) -> list[Accused[T]]:

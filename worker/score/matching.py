@@ -5,11 +5,11 @@ Aho and Corasick, "Efficient string matching: an aid to bibliographic search", C
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import ahocorasick
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from worker.alert.yaml_lines import UNREADABLE
 from worker.errors import SettingsError
@@ -18,7 +18,9 @@ from worker.messages import Matches
 _MARKS = {"Mn", "Mc"}
 _VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 """They choose how an emoji looks, and are no part of the word that follows it."""
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
+Passage = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_024)]
 NO_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF))
 """Scripts that write words without spaces, or attach particles to them: Thai, Lao, Myanmar, Khmer, CJK, kana, Hangul."""
 
@@ -36,9 +38,24 @@ class WatchedEntity(_Entry):
 
 
 class WatchedTopic(_Entry):
-    """A subject, known by its keywords. Its name alone is not a keyword."""
+    """A subject, known by its keywords, by its meaning, or by either. Its name alone is not a keyword.
 
-    keywords: tuple[Phrase, ...] = Field(min_length=1)
+    Its meaning is a `description` and, better, some `examples` of what is said of it. `threshold` is the least similarity of a
+    text that belongs to it, between -1 and 1; by default it is taken from a background of texts, see `score.meaning`.
+    """
+
+    keywords: tuple[Phrase, ...] = ()
+    description: Passage | None = None
+    examples: tuple[Passage, ...] = Field(default=(), max_length=100)
+    threshold: float | None = Field(default=None, gt=-1, lt=1)
+
+    @model_validator(mode="after")
+    def _is_known_by_something(self) -> Self:
+        if not self.keywords and self.description is None:
+            raise ValueError("give it keywords, or a description, or both")
+        if self.description is None and (self.examples or self.threshold is not None):
+            raise ValueError("examples and threshold go with a description")
+        return self
 
 
 class Watchlist(BaseModel):
@@ -47,6 +64,16 @@ class Watchlist(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     entities: tuple[WatchedEntity, ...] = ()
     topics: tuple[WatchedTopic, ...] = ()
+
+    @property
+    def described(self) -> tuple[WatchedTopic, ...]:
+        """The topics that are known by their meaning."""
+        return tuple(topic for topic in self.topics if topic.description is not None)
+
+
+def watchlist_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file; it cannot say what takes more than one field: names that differ, a topic's need."""
+    return {"$schema": DIALECT, **Watchlist.model_json_schema(), "title": "Tidings watchlist"}
 
 
 def parse_watchlist(text: str, origin: str) -> Watchlist:
@@ -58,7 +85,7 @@ def parse_watchlist(text: str, origin: str) -> Watchlist:
     try:
         watchlist = Watchlist.model_validate(yaml.safe_load(text) or {})
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)]
+        lines = [f"{'.'.join(map(str, item['loc']))}: {_said(item['msg'])}" for item in error.errors(include_input=False)]
         raise SettingsError(f"{origin}: {'; '.join(lines)}") from error
     except UNREADABLE as error:
         raise SettingsError(f"{origin} is not YAML: {error}") from error
@@ -66,6 +93,10 @@ def parse_watchlist(text: str, origin: str) -> Watchlist:
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise SettingsError(f"{origin}: {kind} named more than once: {', '.join(doubled)}")
     return watchlist
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def _names(entries: Sequence[_Entry]) -> list[str]:

@@ -37,6 +37,7 @@ def prediction_record(scored: Scored, topic: str) -> OutRecord:
         model=scored.model,
         origin=message.origin,
         extra=message.extra,
+        similarities=scored.matches.similarities,
     )
     return OutRecord(topic, message.id.encode(), encode_prediction(prediction))
 
@@ -47,6 +48,7 @@ def signal_records(scored: Scored, topic: str, redactor: Redactor) -> list[OutRe
     if not scored.matches.alert_keys:
         return []
     excerpt = redactor.beginning(message.content, EXCERPT_CHARS)
+    similarities = {f"topic:{name}": similarity for name, similarity in scored.matches.similarities.items()}
     return [
         OutRecord(
             topic,
@@ -65,6 +67,7 @@ def signal_records(scored: Scored, topic: str, redactor: Redactor) -> list[OutRe
                     excerpt=excerpt,
                     model=scored.model,
                     origin=message.origin,
+                    similarity=similarities.get(alert_key),
                 )
             ),
         )

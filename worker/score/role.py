@@ -12,7 +12,7 @@ import structlog
 from worker.backoff import back_off_s
 from worker.codec import Clock, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
-from worker.messages import Kind, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
+from worker.messages import LABELS, Kind, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
 from worker.redact import Redactor
 from worker.score.batching import Batch, Batcher, BatchLimits, Tokenised
@@ -23,6 +23,7 @@ from worker.score.dedupe import DuplicateIndex, Known
 from worker.score.inference import Inference, InferenceLimits, Logits
 from worker.score.intake import HandLimits, Hold, InHand, hold
 from worker.score.matching import Matcher
+from worker.score.meaning import Meaning
 from worker.score.outputs import Scored, prediction_record, signal_records
 from worker.score.progress import Progress
 from worker.score.tokenizer import Tokenizer
@@ -47,7 +48,7 @@ class ScorePorts(msgspec.Struct, frozen=True):
 
 
 class ScoreStages(msgspec.Struct, frozen=True):
-    """The pure stages, ready for use."""
+    """The pure stages, ready for use. Where there is a `meaning`, the model's answers hold embeddings behind the logits."""
 
     matcher: Matcher
     duplicates: DuplicateIndex
@@ -56,6 +57,7 @@ class ScoreStages(msgspec.Struct, frozen=True):
     model: ModelRef
     pad_id: int
     redactor: Redactor = msgspec.field(default_factory=Redactor)
+    meaning: Meaning | None = None
 
 
 class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +124,8 @@ class ScoreRole:
         self._progress = Progress()
         self._batcher: Batcher[_Item] = Batcher(options.limits)
         canary = tuple(stages.tokenizer.encode([_CANARY])[0])
-        limits = InferenceLimits(options.in_flight, stages.pad_id, canary, options.max_attempts, options.breaker)
+        width = len(LABELS) + (stages.meaning.dimensions if stages.meaning else 0)
+        limits = InferenceLimits(options.in_flight, stages.pad_id, canary, options.max_attempts, options.breaker, width)
         self._inference = Inference(ports.model, self._batcher, limits, monotonic)
         self._assigned: set[TopicPartition] = set()
         self._hold: Hold | None = None
@@ -236,7 +239,7 @@ class ScoreRole:
         unknown = [item for item in items if item.known.sentiment is None]
         for item in items:
             if item.known.sentiment is not None:
-                self._finish(item, item.known.sentiment)
+                self._finish(item, item.known.sentiment, item.known.similarities)
         arrived_ms = self._monotonic() * 1000
         for item, ids in zip(unknown, self._stages.tokenizer.encode([item.message.content for item in unknown]), strict=True):
             self._batcher.add(Tokenised(ids, arrived_ms, item))
@@ -259,9 +262,9 @@ class ScoreRole:
 
     def _infer(self) -> None:
         self._inference.dispatch()
-        for batch, logits in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
+        for batch, answers in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
             self._count(batch)
-            self._finish_batch(batch, logits)
+            self._finish_batch(batch, answers)
         for refusal in self._inference.take_refused():
             self._give_up(refusal)
         self._inference.dispatch()
@@ -271,10 +274,13 @@ class ScoreRole:
         self.counts.padded += batch.bucket * len(batch.texts)
         self.counts.tokens += sum(len(text.ids) for text in batch.texts)
 
-    def _finish_batch(self, batch: Batch[_Item], logits: Logits) -> None:
-        for text, sentiment in zip(batch.texts, self._stages.calibration.sentiments(logits), strict=True):
-            text.item.known.sentiment = sentiment
-            self._finish(text.item, sentiment)
+    def _finish_batch(self, batch: Batch[_Item], answers: Logits) -> None:
+        logits, embeddings = answers[:, : len(LABELS)], answers[:, len(LABELS) :]
+        sentiments, meaning = self._stages.calibration.sentiments(logits), self._stages.meaning
+        found = meaning.find(embeddings) if meaning else [{} for _ in batch.texts]
+        for text, sentiment, similarities in zip(batch.texts, sentiments, found, strict=True):
+            text.item.known.sentiment, text.item.known.similarities = sentiment, similarities
+            self._finish(text.item, sentiment, similarities)
 
     def _give_up(self, refusal: Refusal[_Item]) -> None:
         """Send a message to dead letters that the model cannot take; no repeat of its text may point to it."""
@@ -284,9 +290,10 @@ class ScoreRole:
         reason = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
         self._refuse(record, DecodeError(reason, fault.detail))
 
-    def _finish(self, item: _Item, sentiment: Sentiment) -> None:
+    def _finish(self, item: _Item, sentiment: Sentiment, similarities: dict[str, float]) -> None:
         duplicate_of = item.known.duplicate_of(item.message)
-        scored = Scored(item.message, item.matches, sentiment, duplicate_of, self._stages.model)
+        matches = item.matches.meaning(similarities)
+        scored = Scored(item.message, matches, sentiment, duplicate_of, self._stages.model)
         signals = signal_records(scored, self._options.signals, self._stages.redactor)
         self.counts.predictions += 1
         self.counts.signals += len(signals)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worker.errors import ContractError, ModelError, TidingsError
 from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
-from worker.score.contract import INPUTS, Contract, ModelIdentity, Temperature, TokenizerFile, batch_problem
+from worker.score.contract import INPUTS, Contract, ModelIdentity, NamedFile, Temperature, batch_problem
 
 Logits = NDArray[np.float32]
 LogitsOf = Callable[[Sequence[int]], Sequence[float]]
@@ -41,7 +41,7 @@ def contract() -> Contract:
         buckets=(16, 32, 64),
         max_batch_size=64,
         pad_id=0,
-        tokenizer=TokenizerFile("tokenizer.json", _DIGEST),
+        tokenizer=NamedFile("tokenizer.json", _DIGEST),
         calibration=Temperature("temperature", 1.0),
     )
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.worker.score.role_builders import Words
+from tests.unit.worker.topics_builders import Opener, repository
 from worker import app, check, cli
 from worker.adapters.kafka.admin import ClusterReport, TopicReport, TopicSpec
 from worker.errors import RetryableError, SettingsError
@@ -69,6 +71,32 @@ def test_a_missing_file_is_found(name: str) -> None:
     ((found, (detail, remedy)),) = failed().items()
     assert (found, f"deploy/compose/{name}.yaml" in remedy) == (name, True)
     assert f"{name}.yaml" in detail
+
+
+def test_a_described_topic_without_a_model_for_it_is_found() -> None:
+    """With what makes one; all else is looked at as before."""
+    Path("watchlist.yaml").write_text("topics: [{name: floods, description: Water.}]")
+    ((name, (detail, remedy)),) = failed().items()
+    assert name == "topics by meaning"
+    assert "embedding/contract.json" in detail
+    assert "tidings export --embedding" in remedy
+
+
+def test_a_described_topic_is_shown_with_what_it_takes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threshold and share of the background, as the worker will have them."""
+    Path("watchlist.yaml").write_text(
+        "topics: [{name: floods, description: wet, threshold: 0.9}, {name: fares, description: x}]"
+    )
+    repository(tmp_path / "triton_repo")
+    opener = Opener()
+    monkeypatch.setattr(app, "load_tokenizer", lambda *_: Words())
+    monkeypatch.setattr(app, "connect_model", lambda *given: opener(*given[1:]) if len(given) > 2 else FakeModel())
+    found = {finding.name: finding for finding in check.findings(Settings())}
+    assert "2 topics (2 known by their meaning)" in found["watchlist"].detail
+    floods, fares = found["topic floods by meaning"], found["topic fares by meaning"]
+    assert floods.ok
+    assert floods.detail.startswith("threshold 0.900 (as given); ")
+    assert "(calibrated); 2.0% of the background lies above it" in fares.detail
 
 
 NOTIFY = """\

@@ -1,14 +1,17 @@
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from tests.unit.worker.builders import alert_event, body, prediction, signal
 from worker.codec import InputMessage, encode_alert_event, encode_prediction, encode_signal
 from worker.schema import TYPES, asyncapi, json_schema
+from worker.score.matching import parse_watchlist
 from worker.settings import KafkaSettings, Topics
 
 EXAMPLES = {
@@ -51,6 +54,34 @@ def test_what_is_refused_breaks_the_schema(value: Any) -> None:
     """Producers can check before they send."""
     with pytest.raises(ValidationError):
         Draft202012Validator(json_schema("message")).validate(value)
+
+
+WATCHLIST = """
+entities: [{name: Acme, aliases: [ACM], case_sensitive: true}]
+topics:
+  - {name: safety, keywords: [recall]}
+  - {name: floods, description: Water., examples: [The river rose.], threshold: 0.3}
+"""
+
+
+def test_the_watchlists_schema_takes_what_the_worker_takes() -> None:
+    """For editors; the examples that are shipped keep it too."""
+    schema = json_schema("watchlist")
+    Draft202012Validator.check_schema(schema)
+    deploy = Path(__file__).parents[3] / "deploy"
+    shipped = [deploy.joinpath(where, "watchlist.yaml").read_text() for where in ("compose", "local/demo")]
+    for text in (WATCHLIST, *shipped):
+        parse_watchlist(text, "watchlist.yaml")
+        Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    "topic", [{}, {"name": "a", "keyword": ["x"]}, {"name": "a", "description": ""}, {"name": "a", "threshold": 1}]
+)
+def test_the_watchlists_schema_refuses_what_the_worker_refuses(topic: dict[str, Any]) -> None:
+    """As far as one field goes."""
+    with pytest.raises(ValidationError):
+        Draft202012Validator(json_schema("watchlist")).validate({"topics": [topic]})
 
 
 def test_every_field_of_the_input_is_in_the_schema() -> None:

@@ -31,6 +31,14 @@ def model(path: Path) -> Iterator[OnnxModel]:
     model.close()
 
 
+def test_several_outputs_stand_side_by_side(path: Path) -> None:
+    """In the order they are named."""
+    model, batch = OnnxModel(path, REF, threads=1, outputs=("logits", "logits")), batch_of(rows(4))
+    answer = model.submit(batch).result(WAIT_S)
+    model.close()
+    np.testing.assert_allclose(answer, np.concatenate([expected_logits(batch)] * 2, axis=1), atol=1e-5)
+
+
 def test_logits_are_the_models_own(model: OnnxModel) -> None:
     """What ONNX Runtime says is what numpy says."""
     batch = batch_of(rows(8))
@@ -58,7 +66,7 @@ def test_a_token_that_the_model_does_not_know_is_refused(model: OnnxModel) -> No
 
 def test_an_output_that_is_not_there_fails_every_batch(path: Path) -> None:
     """The name in the contract is held to the file's at start; should that have been missed, nothing is scored wrongly."""
-    model = OnnxModel(path, REF, output="scores")
+    model = OnnxModel(path, REF, outputs=("scores",))
     with pytest.raises(ModelError, match="scores"):
         model.submit(batch_of(rows(1))).result(WAIT_S)
     model.close()

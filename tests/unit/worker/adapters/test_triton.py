@@ -49,6 +49,35 @@ def test_logits_come_back_row_by_row(model: TritonModel) -> None:
     assert logits.tolist() == [[sum(ids), len(ids), place] for place, ids in enumerate(texts)]
 
 
+def test_several_outputs_stand_side_by_side(server: Kserve) -> None:
+    """In the order they were asked for, whatever the order they come in."""
+
+    def both(request: Any, context: grpc.ServicerContext) -> Any:
+        answer = logits_answer(np.array([[9.0, 8.0]], np.float32), name="vector")
+        logits = row_sums(request, context)
+        answer.outputs.extend(logits.outputs)
+        answer.raw_output_contents.extend(logits.raw_output_contents)
+        return answer
+
+    server.answer = both
+    with serving(server) as url:
+        model = TritonModel(url, REF, outputs=("logits", "vector"))
+        answer = model.submit(batch_of([[1, 2]])).result(WAIT_S)
+        model.close()
+    assert answer.tolist() == [[3, 2, 0, 9, 8]]
+    assert [tensor.name for tensor in server.last.outputs] == ["logits", "vector"]
+
+
+def test_an_output_that_is_missing_is_another_model(server: Kserve) -> None:
+    """Though the other one is there."""
+    with serving(server) as url:
+        model = TritonModel(url, REF, outputs=("logits", "vector"))
+        error = failure(model.submit(batch_of([[1, 2]])))
+        model.close()
+    assert isinstance(error, ContractError)
+    assert "vector" in str(error)
+
+
 def test_the_request_names_model_version_and_output(model: TritonModel, server: Kserve) -> None:
     """Nothing is left to the server's defaults."""
     model.submit(batch_of(rows(3))).result(WAIT_S)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import rules, signal
+from worker.alert.decide import Look, decide
 from worker.alert.flow import Flow
 from worker.alert.state import KeyState, encode_state
 from worker.messages import AlertEvent, Label, Signal
@@ -98,6 +99,46 @@ def test_a_look_that_is_passed_over_is_not_forgotten(kind: str) -> None:
     text, lateness_ms = rule(case, "resolve", "true"), LATENESS * case.unit_s * 1_000
     one, other = signals, [*signals[:2], signals[3], signals[2]]
     assert outcome(text, lateness_ms, one + closing) == outcome(text, lateness_ms, other + closing)
+
+
+@pytest.mark.parametrize("kind", CASES)
+@settings(max_examples=25, deadline=None)
+@given(streams, st.lists(st.integers(0, END), max_size=30), st.sampled_from(["keep", "resolve", "fire", "stale"]))
+def test_how_often_a_key_is_looked_at_makes_no_difference(
+    kind: str, found: list[tuple[int, Label, str | None, str]], looks: list[int], no_data: str
+) -> None:
+    """A key that is looked at in the midst of a silence is in the end as one that is not, whatever its detector remembers."""
+    case = CASES[kind]
+    one, unit_ms = rules(rule(case, no_data, "true")), case.unit_s * 1_000
+    signals = [
+        signal(at * case.unit_s, label, message_id=str(at)) for at, label, _, _ in sorted(found, key=lambda item: item[0])
+    ]
+    steps = [*[(item.event_time_ms, item) for item in signals], (END * unit_ms, signal(END * case.unit_s))]
+
+    def after(extra: list[int]) -> tuple[KeyState, list[AlertEvent]]:
+        state, events = KeyState("entity:a"), list[AlertEvent]()
+        for at_ms, item in sorted(
+            [*steps, *[(at * unit_ms, None) for at in extra]], key=lambda step: (step[0], step[1] is None)
+        ):
+            decision = decide(one, state, item, at_ms)
+            state, events = decision.state, [*events, *decision.events]
+        return state, events
+
+    assert after(looks) == after([])
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_long_silence_costs_no_more_than_a_window(kind: str) -> None:
+    """A signal costs as many looks after a thousand empty buckets as after a million, whatever the detector remembers."""
+    case, seen = CASES[kind], list[Look]()
+    one, unit_ms = rules(rule(case, "keep", "true").replace("once_in: 1h", "once_in: 30d")), case.unit_s * 1_000
+    state, silences = KeyState("entity:a"), list[int]()
+    for at in (5, 15, 25, 35, 10_000, 10_000_000):
+        seen.clear()
+        state = decide(one, state, signal(at * case.unit_s, "positive"), at * unit_ms, seen.append).state
+        silences.append(len(seen))
+    detector = one.rules[0].detector
+    assert 0 < max(silences) <= detector.window // detector.bucket + 1
 
 
 @pytest.mark.parametrize("kind", CASES)

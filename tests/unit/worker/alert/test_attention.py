@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import RULE, rules, signal
+from tests.unit.worker.alert.builders import event as fired
+from worker.alert import attention
+from worker.alert.lifecycle import Life
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
+from worker.alert.state import RuleState
 from worker.messages import (
     Acknowledge,
     Acknowledgement,
@@ -301,3 +306,30 @@ def _restarted(one: Partition) -> Partition:
     other.offset, other.store, other.book = one.offset, one.store, one.book
     other.stored, other.effects = one.stored, one.effects
     return other
+
+
+OPEN = RuleState("v", 60_000, Life("firing", 60_000), fired=fired())
+
+
+@pytest.mark.parametrize(
+    ("state", "alert_id"),
+    [
+        (OPEN, "another"),
+        (msgspec.structs.replace(OPEN, fired=None), "a60000"),
+        (msgspec.structs.replace(OPEN, life=Life("resolved", 60_000)), "a60000"),
+    ],
+)
+def test_what_is_not_open_cannot_be_taken_upon_oneself(state: RuleState, alert_id: str) -> None:
+    """Not another alert, not one that was never told, not one that has ended: the state stays as it is, and is told so."""
+    said = Acknowledge(KEY, alert_id, "kim", "on it", 5)
+    assert attention.acknowledge(state, said, 70_000) == (state, "not_open", None)
+
+
+def test_what_was_said_is_remembered_with_the_alert() -> None:
+    """The state's last event is the one that goes out, and the reason is in both."""
+    said = Acknowledge(KEY, "a60000", "kim", "on it", 5)
+    state, reason, told_event = attention.acknowledge(OPEN, said, 70_000)
+    assert told_event is not None
+    assert state.fired == told_event
+    assert reason == told_event.reason == "acknowledged"
+    assert (state.life.revision, told_event.id, told_event.at_ms) == (1, "a60000-acknowledged-1", 70_000)

@@ -26,6 +26,8 @@ def test_the_rules_that_are_too_long_are_named_and_no_others() -> None:
     with pytest.raises(SettingsError, match=r"mood looks back 20d1ms \(.*S to 1728001 or more") as refused:
         require_kept(rules(SHIFT), 60_000, 1)
     assert "bad-press" not in str(refused.value)
+    with pytest.raises(SettingsError, match=r"but bad-press looks back 50s1ms; mood looks back 20d1ms \("):
+        require_kept(rules(SHIFT), 1, 1)
 
 
 @pytest.mark.parametrize("kind", ["share", "surge", "shift", "single", "volume"])

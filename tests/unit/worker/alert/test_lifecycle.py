@@ -1,11 +1,11 @@
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.alert.detectors import Verdict
-from worker.alert.lifecycle import OK, Attention, Cause, Life, Muted, Reason, Status, Timing, advance
+from worker.alert.lifecycle import OK, Attention, Cause, Life, Reason, Status, Timing, advance
 
 AT = 100_000
 TIMING = Timing(for_ms=20_000, keep_firing_ms=30_000)
@@ -104,9 +104,17 @@ lives = st.builds(Life, st.sampled_from(STATUSES), st.integers(0, AT), st.none()
 )
 
 
-def test_causes_are_all_there_are() -> None:
-    """The table knows of each cause that the machine knows."""
-    assert set(CAUSES) == {*get_args(Verdict), "absent", "silent", "rule_changed", "rule_removed", *get_args(Muted), *ATTENTION}
+def literals(kind: Any) -> Iterator[str]:
+    """The words of a type made of literals."""
+    for one in get_args(kind):
+        yield from [one] if isinstance(one, str) else literals(one)
+
+
+def test_states_and_causes_are_all_there_are() -> None:
+    """The table knows of each state and each cause that the machine knows, and gives each reason but the flap guard's."""
+    assert set(STATUSES) == set(get_args(Status))
+    assert set(CAUSES) == set(literals(Cause))
+    assert {reason for *_, reason in TABLE} == set(get_args(Reason)) - {"flapping"}
 
 
 @pytest.mark.parametrize(("life", "cause", "after", "reason"), TABLE)
@@ -163,6 +171,30 @@ def test_flap_guard_keeps_an_alert_that_comes_and_goes() -> None:
     told = flap([0, 10, 20, 30])
     assert [reason for _, reason in told[1::2]] == ["recovered", "recovered", "flapping", "flapping"]
     assert flap([0, 10, 20, 70])[-1] == (71_000, "recovered")
+
+
+@pytest.mark.parametrize(("fires", "within_ms"), [(3, 80_000), (1, 60_000)])
+def test_flap_guard_lets_go_when_a_firing_lies_as_far_back_as_it_looks(fires: int, within_ms: int) -> None:
+    """The stretch is open at its far end, wherever event time stands; and a guard may count a single firing."""
+    life, timing = Life("firing", 1_020_000, fires=(1_000_000, 1_010_000, 1_020_000)), Timing(0, 0, fires, within_ms)
+    assert advance(life, "clear", 1_079_999, timing).reason == "flapping"
+    assert advance(life, "clear", 1_080_000, timing).reason == "recovered"
+
+
+def test_what_is_kept_by_the_flap_guard_has_recovered_meanwhile() -> None:
+    """When the guard lets go, `keep_firing_for` has not to pass once more."""
+    timing = Timing(0, 20_000, 2, 60_000)
+    kept, reason = advance(Life("firing", 90_000, 100_000, fires=(70_000, 90_000)), "clear", 120_000, timing)
+    assert (kept.clear_since_ms, reason) == (100_000, "flapping")
+    assert advance(kept, "clear", 130_000, timing).reason == "recovered"
+
+
+def test_what_the_flap_guard_counts_outlives_a_pending_breach() -> None:
+    """With a `for`, too, an alert that comes and goes is known by its earlier firings."""
+    timing = Timing(20_000, 0, 2, 600_000)
+    pending = advance(Life(fires=(50_000,)), "breach", 90_000, timing).life
+    assert (pending.status, pending.fires) == ("pending", (50_000,))
+    assert advance(pending, "breach", 110_000, timing).life.fires == (50_000, 110_000)
 
 
 def test_without_a_guard_it_comes_and_goes() -> None:

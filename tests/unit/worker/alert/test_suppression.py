@@ -95,11 +95,22 @@ def test_it_survives_the_store() -> None:
     again = Suppression(rules(INHIBIT).inhibit)
     again.restore(found.encode())
     assert again.by("w", WARNING, 150) == found.by("w", WARNING, 150) == ("silence:s", "inhibition:c")
+    assert list(again.edges(0, 1_000)) == list(found.edges(0, 1_000)) == [100, 200]
     again.take(Standing((silence("old"),)), 0)
     assert [one.id for one in again.silences] == ["s"], "what ended meanwhile stays so"
-    for body in (b"", b"\x00", b"\x01", b"\x01\xff", b"\x01\x91\x01"):
-        with pytest.raises(FatalError):
-            again.restore(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        *((b"", "have schema none, this version reads 1: run"), (b"\x00", "have schema 0, this version reads 1: run")),
+        *((b"\x01", "are damaged"), (b"\x01\xff", "are damaged"), (b"\x01\x91\x01", "are damaged")),
+    ],
+)
+def test_what_cannot_be_read_from_the_store_is_refused(body: bytes, says: str) -> None:
+    """With what to do about it."""
+    with pytest.raises(FatalError, match=f"^stored silences {says}"):
+        suppression().restore(body)
 
 
 def test_who_begins_in_the_middle_learns_from_a_standing_once() -> None:
@@ -112,6 +123,13 @@ def test_who_begins_in_the_middle_learns_from_a_standing_once() -> None:
     late.take(Expire("b"), 0)
     late.take(standing, 0)
     assert [one.id for one in late.silences] == ["e"]
+
+
+@pytest.mark.parametrize(("ends", "revived"), [(MAX_INHIBITORS, []), (MAX_INHIBITORS + 1, ["0"])])
+def test_what_ended_before_all_was_known_is_remembered_up_to_a_bound(ends: int, revived: list[str]) -> None:
+    """Past it the oldest ends are forgotten, and a standing that is older still may bring back what they ended."""
+    late = suppression(*(Expire(f"{number}") for number in range(ends)), Standing((silence("0"), silence("1"))))
+    assert [one.id for one in late.silences] == revived
 
 
 def test_nothing_in_force_is_not_said_again() -> None:

@@ -43,6 +43,13 @@ def test_ring_equals_brute_force(items: list[Signal], end: int, length: int) -> 
     assert figures(windows.within(ring(items), start_ms, end_ms)) == expected
 
 
+def test_a_sample_says_how_similar_its_text_was_to_the_topic() -> None:
+    """As evidence of why the message counted; None where the topic was named."""
+    items = [replace(signal(1, "negative", score=-0.9), similarity=0.4), signal(1, "negative", score=-0.5)]
+    for buckets in (ring(items), windows.add_all((), items, BUCKET_MS)):
+        assert [sample.similarity for sample in buckets[0].samples] == [0.4, None]
+
+
 @given(st.lists(signals, max_size=40), st.integers(0, 13), st.sets(st.integers(1, 6), min_size=1))
 def test_spans_are_those_of_the_windows(items: list[Signal], end: int, lengths: set[int]) -> None:
     """Every figure of every span, as if each were added up by itself."""

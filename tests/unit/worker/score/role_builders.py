@@ -68,6 +68,7 @@ class Worker:
             Calibration(1.0),
             MODEL,
             0,
+            meaning=options.pop("meaning", None),
         )
         given: dict[str, Any] = {
             "in_flight": 2,

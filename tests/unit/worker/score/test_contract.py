@@ -76,8 +76,8 @@ def test_every_field_of_the_brief_is_read() -> None:
     assert contract.labels == LABELS
     assert contract.buckets == (16, 32, 64, 128, 256)
     assert contract.calibration.temperature == 1.25
-    assert msgspec.to_builtins(contract, builtin_types=(tuple,)).keys() == fields().keys()
-    assert msgspec.json.decode(msgspec.json.encode(contract)) == fields()
+    assert msgspec.to_builtins(contract, builtin_types=(tuple,)).keys() == fields().keys() | {"embedding"}
+    assert msgspec.json.decode(msgspec.json.encode(contract)) == fields(embedding=None)
 
 
 def test_unknown_fields_are_let_through() -> None:
@@ -217,3 +217,20 @@ def test_files_are_held_to_their_digests() -> None:
 def test_a_batch_no_server_could_take_is_named(ids: Any, mask: Any, says: str | None) -> None:
     """Shape and type are checked before anything is sent."""
     assert batch_problem(TokenBatch(ids, mask)) == says
+
+
+def test_a_model_may_promise_embeddings_too() -> None:
+    """The server is held to both outputs."""
+    file = {"file": "background.txt", "sha256": DIGEST}
+    contract = parse_contract(body(embedding={"output": "meaning", "dimensions": 384, "background": file}))
+    assert contract.outputs == {"logits": 3, "meaning": 384}
+    assert mismatches(contract, info()) == ["the contract names the output meaning, the served model has logits"]
+    assert mismatches(contract, info(outputs={"logits": ("FP32", (3,)), "meaning": ("FP32", (384,))})) == []
+
+
+@pytest.mark.parametrize("name", ["../background.txt", "a/b", ".", ""])
+def test_the_background_lies_beside_the_contract(name: str) -> None:
+    """No path leads out of the model's folder."""
+    embedding = {"output": "meaning", "dimensions": 4, "background": {"file": name, "sha256": DIGEST}}
+    with pytest.raises(ContractError, match=r"embedding\.background\.file"):
+        parse_contract(body(embedding=embedding))

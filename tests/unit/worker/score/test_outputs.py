@@ -40,6 +40,7 @@ def test_a_prediction_says_all_of_it() -> None:
         "model": {"name": "sentiment", "version": "1"},
         "origin": {"topic": "news", "partition": 0, "offset": 7},
         "extra": {"mine": 1.0},
+        "similarities": {},
     }
     assert decode_prediction(record.value).origin == Origin("news", 0, 7)
 
@@ -53,6 +54,27 @@ def test_one_signal_per_alert_key() -> None:
     assert {(s.message_id, s.label, s.negative, s.score, s.duplicate_of, s.model) for s in signals} == {
         ("m0", "positive", 0.1, 0.6, "m9", MODEL)
     }
+
+
+def test_a_topic_found_by_its_meaning_says_how_similar_the_text_is() -> None:
+    """In the prediction by topic, in that topic's signal, and nowhere else."""
+    one = Scored(message(), MATCHES.meaning({"floods": 0.41}), GOOD, None, MODEL)
+    prediction = decode_prediction(prediction_record(one, "predictions").value or b"")
+    assert (prediction.topics, prediction.similarities) == (("floods", "safety"), {"floods": 0.41})
+    signals = [decode_signal(record.value) for record in signal_records(one, "signals", REDACTOR)]
+    assert {signal.alert_key: signal.similarity for signal in signals} == {
+        "entity:Acme": None,
+        "entity:Bmce": None,
+        "topic:floods": 0.41,
+        "topic:safety": None,
+    }
+
+
+def test_a_topic_found_both_ways_is_one() -> None:
+    """With one signal, which says how similar the text is."""
+    found = MATCHES.meaning({"safety": 0.3})
+    assert (found.topics, found.similarities) == (("safety",), {"safety": 0.3})
+    assert MATCHES.meaning({}) is MATCHES
 
 
 def test_nobody_named_no_signal() -> None:

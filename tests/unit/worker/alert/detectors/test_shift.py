@@ -1,10 +1,12 @@
 import random
 from itertools import pairwise
+from math import sqrt
 
+import msgspec
 import pytest
 
 from tests.unit.worker.alert.builders import detector_of
-from worker.alert.detectors import Reading, ShiftMemory, View
+from worker.alert.detectors import Reading, ShiftMemory, Verdict, View
 from worker.alert.detectors.shift import judge, mean_of
 from worker.alert.parameters import ShiftDetector
 from worker.alert.windows import Tally
@@ -56,6 +58,68 @@ def test_a_lasting_fall_is_found_within_an_hour(seed: int) -> None:
     assert after[-1].verdict == "breach"
     assert after[-1].statistic >= after[-1].threshold == 10
     assert after[-1].baseline == pytest.approx(0.28, abs=0.08)
+
+
+HALVING = detector_of(
+    "rules: [{name: mood, detector: {type: shift, window: 10m, bucket: 5m, half_life: 10m, threshold: 4, drift: 0.5, "
+    "warm_up: 30, min_messages: 5}}]",
+    ShiftDetector,
+)
+KEEP = 0.5**0.5
+"""Half a half-life is a bucket of `HALVING`."""
+
+
+def aged(fall: float = 1.0, spread: float = 30.0, messages: float = 90.0) -> ShiftMemory:
+    """What is, a bucket later, a past of a mean of 0.4 and a variance of 0.25, if it is of 90 messages in 10 buckets."""
+    return ShiftMemory(messages / KEEP, 40 / KEEP, 38.5 / KEEP, 10 / KEEP, spread / KEEP, fall)
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "deviation", "share", "square"),
+    [
+        (-0.1, 30.0, -sqrt(10), 3 / sqrt(10), 9.0),
+        (0.3, 30.0, -sqrt(0.4), 1.0, 0.4),
+        (0.4, 30.0, 0.0, 1.0, 0.0),
+        (-0.1, 0.0, -sqrt(20), 3 / sqrt(20), 9.0),
+    ],
+)
+def test_worked_examples(mean: float, spread: float, deviation: float, share: float, square: float) -> None:
+    """25 messages against a past of 90, worth 100: 0.25 (1/25 + 1/100), widened by (spread + 10) / 20, at least 1.
+
+    Beyond three standard deviations a bucket is learnt as a share of itself, its square as three of them.
+    """
+    newest = Tally(25, 12, round(25_000 * mean), 6_000_000)
+    memory, reading = judge(HALVING, aged(spread=spread), View(300_000, newest, newest))
+    widened = max(1.0, (spread + 10) / 20)
+    assert list(msgspec.structs.astuple(memory)) == pytest.approx(
+        [
+            *(90 + share * 25, 40 + share * 25 * mean, 38.5 + share * 6),
+            *(11, spread + square * widened, max(0.0, 1 - deviation - 0.5), 300_000),
+        ]
+    )
+    assert reading.statistic == memory.fall
+    assert reading.baseline == pytest.approx(memory.score / (memory.messages + 10))
+
+
+@pytest.mark.parametrize(
+    ("fall", "messages", "verdict"),
+    [
+        *((4.0, 5, "breach"), (3.999, 5, "hold"), (2.0, 5, "hold"), (1.999, 5, "clear"), (0.0, 5, "clear")),
+        *((4.0, 4, "no_data"), (0.0, 4, "no_data")),
+    ],
+)
+def test_verdicts(fall: float, messages: int, verdict: Verdict) -> None:
+    """Too much from the threshold on, well again below half of it, if the window has messages, though the bucket has none."""
+    _, reading = judge(HALVING, aged(fall), View(0, Tally(messages), EMPTY))
+    assert (reading.verdict, reading.statistic, reading.threshold) == (verdict, fall, 4)
+
+
+@pytest.mark.parametrize(("known", "verdict", "fall"), [(30.0, "breach", 8.0), (29.99, "no_data", 0.0)])
+def test_nothing_adds_up_before_enough_is_known(known: float, verdict: Verdict, fall: float) -> None:
+    """Warm from so many messages on; then the sum is bounded by twice the threshold."""
+    newest = Tally(1_000, 1_000, -1_000_000, 1_000_000_000)
+    memory, reading = judge(HALVING, ShiftMemory(known, known, known), View(0, newest, newest))
+    assert (reading.verdict, memory.fall) == (verdict, fall)
 
 
 def test_a_rise_is_no_alert() -> None:

@@ -17,7 +17,7 @@ PARAMETERS = detector_of(RULE, SingleDetector)
 
 @pytest.mark.parametrize(
     ("newest", "window", "verdict"),
-    [(900_000, 900_000, "breach"), (899_999, 950_000, "hold"), (0, 899_999, "clear"), (0, 0, "clear")],
+    [(900_000, 900_000, "breach"), (899_999, 950_000, "hold"), (0, 900_000, "hold"), (0, 899_999, "clear"), (0, 0, "clear")],
 )
 def test_verdicts(newest: int, window: int, verdict: Verdict) -> None:
     """Severe in the newest bucket, severe earlier in the window, or not at all; an empty window is well."""
