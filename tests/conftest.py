@@ -31,9 +31,13 @@ _CONFIG = pytest.StashKey[StackConfig]()
 def pytest_configure(config: pytest.Config) -> None:
     """Take note of the stack that the environment asks for, before tests get an environment without it. No stand-ins.
 
-    Property tests get no time limit per example, which a busy machine would break, and in CI the same examples each time.
+    Property tests get no time limit per example, which a busy machine would break, and in CI the same examples each time. There
+    they tell of what they found as it is: to make it smaller may take longer than a test may, and then the time limit is all
+    that is heard of it.
     """
-    hypothesis.settings.register_profile("tidings", deadline=None, derandomize=os.environ.get("CI") == "true")
+    in_ci = os.environ.get("CI") == "true"
+    phases = set(hypothesis.Phase) - ({hypothesis.Phase.shrink, hypothesis.Phase.explain} if in_ci else set())
+    hypothesis.settings.register_profile("tidings", deadline=None, derandomize=in_ci, phases=phases)
     hypothesis.settings.load_profile("tidings")
     root = Path(__file__).parents[1]
     asked = StackConfig.from_environment()
