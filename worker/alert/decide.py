@@ -306,7 +306,7 @@ def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, S
     memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, spans[0], newest, spans))
     cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
     step = advance(state.life, cause, at_ms, _timing(rule))
-    seen_ms = at_ms if newest.messages else seen_ms
+    seen_ms = at_ms if newest.messages else seen_ms  # known to the next look, not yet to this one
     after = replace(state, life=step.life, seen_ms=seen_ms, memory=None if forgotten else memory)
     return after, step, Scene(at_ms, window, state.late, reading)
 

@@ -189,9 +189,8 @@ class Looks(NamedTuple):
 def next_look(buckets: Buckets, seen_ms: int, at_ms: int, looks: Looks) -> int | None:
     """Return the boundary after `at_ms` at which to look next, None if there is none by then.
 
-    `seen_ms`: see `last_seen`. After `patience_ms` without a message nothing is
-    left to change: to look again would change nothing (`lifecycle` and `detectors` see to that), so the rest of the silence,
-    which may last months, is passed over.
+    `seen_ms`: see `last_seen`. After `patience_ms` without a message nothing is left to change: to look again would change
+    nothing (`lifecycle` and `detectors` see to that), so the rest of the silence, which may last months, is passed over.
     """
     index = bisect_left(buckets, at_ms, key=_start)
     if at_ms - last_seen(buckets, seen_ms, at_ms, looks.bucket_ms) >= looks.patience_ms:

@@ -29,38 +29,32 @@ Count = Annotated[int, Meta(ge=1)]
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
-class ModelIdentity(msgspec.Struct, frozen=True):
+class _Identity(msgspec.Struct, frozen=True):
+    """Which model it is."""
+
+    name: Name
+    version: Annotated[str, Meta(pattern="^[1-9][0-9]*$")]
+    base: str
+    onnx_sha256: Sha256
+    precision: str
+    opset: Count
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model as predictions and Triton name it."""
+        return ModelRef(self.name, self.version)
+
+
+class ModelIdentity(_Identity, frozen=True):
     """Which model it is, and of what it was made."""
 
-    name: Name
-    version: Annotated[str, Meta(pattern="^[1-9][0-9]*$")]
-    base: str
     adapter_sha256: Sha256
-    onnx_sha256: Sha256
-    precision: str
-    opset: Count
-
-    @property
-    def ref(self) -> ModelRef:
-        """The model as predictions name it."""
-        return ModelRef(self.name, self.version)
 
 
-class EncoderIdentity(msgspec.Struct, frozen=True):
+class EncoderIdentity(_Identity, frozen=True):
     """Which encoder it is, and of what it was made."""
 
-    name: Name
-    version: Annotated[str, Meta(pattern="^[1-9][0-9]*$")]
-    base: str
     encoder_sha256: Sha256
-    onnx_sha256: Sha256
-    precision: str
-    opset: Count
-
-    @property
-    def ref(self) -> ModelRef:
-        """The model as Triton names it."""
-        return ModelRef(self.name, self.version)
 
 
 class NamedFile(msgspec.Struct, frozen=True):

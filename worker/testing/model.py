@@ -33,7 +33,15 @@ def contract() -> Contract:
     """Return a contract that `FakeModel` keeps; change it with `msgspec.structs.replace`."""
     return Contract(
         schema_version=1,
-        model=ModelIdentity(REF.name, REF.version, "fake", _DIGEST, _DIGEST, "fp32", 17),
+        model=ModelIdentity(
+            name=REF.name,
+            version=REF.version,
+            base="fake",
+            adapter_sha256=_DIGEST,
+            onnx_sha256=_DIGEST,
+            precision="fp32",
+            opset=17,
+        ),
         labels=LABELS,
         inputs=INPUTS,
         output="logits",
