@@ -115,8 +115,8 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 
 def _dataset(path: Path) -> Iterator[Record]:
-    import datasets  # noqa: PLC0415 # takes a second to load
-    from datasets.exceptions import DatasetGenerationError  # noqa: PLC0415
+    import datasets  # type: ignore[import-untyped] # noqa: PLC0415 # takes a second to load
+    from datasets.exceptions import DatasetGenerationError  # type: ignore[import-untyped] # noqa: PLC0415
 
     shown = datasets.utils.logging.is_progress_bar_enabled()
     datasets.utils.logging.disable_progress_bar()
