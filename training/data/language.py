@@ -18,6 +18,6 @@ def language_of(text: str) -> str:
 
 @cache
 def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415 # half a second
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped] # noqa: PLC0415 # half a second
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
