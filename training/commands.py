@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from training.data import Split
+from training.data import commands as data_commands
 from training.device import Device
 from training.variant import Variant
 
@@ -63,6 +64,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
     app.command("evaluate")(evaluate)
     app.command("export")(export)
+    data_commands.register(app)
 
 
 def train(out: Out = None, epochs: Epochs = 4.0, seed: Seed = 7, learning_rate: LearningRate = 5e-4) -> None:
