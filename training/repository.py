@@ -16,6 +16,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2 as pb  # type: ignore[import-untyped]
 
 from training.device import Device
+from training.errors import TrainingError
 from training.files import atomic_folder
 from training.variant import Variant
 
@@ -45,6 +46,11 @@ class ServingSpec:
     preferred_batch_sizes: tuple[int, ...] = (16, 32, 64)
     max_queue_delay_us: int = 2000
     variant: Variant = Variant.FP32
+
+    def __post_init__(self) -> None:
+        """Refuse what no backend of Triton's can serve."""
+        if self.variant is Variant.BF16 and self.device is Device.GPU:
+            raise TrainingError("the bf16 variant is for CPUs: leave out --device gpu, or --variant bf16")
 
 
 @dataclass(frozen=True, slots=True)

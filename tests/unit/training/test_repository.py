@@ -7,6 +7,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2 as pb  # type: ignore[import-untyped]
 
 from training.device import Device
+from training.errors import TrainingError
 from training.repository import ModelFiles, ServingSpec, config_pbtxt, read_contract, write_model
 from training.variant import Variant
 
@@ -47,6 +48,12 @@ def test_bfloat16_is_the_same_file_on_openvino() -> None:
         config.ClearField(field)
         fp32.ClearField(field)
     assert config == fp32
+
+
+def test_bfloat16_on_a_gpu_is_refused() -> None:
+    """Triton's OpenVINO backend has CPUs only: better said at the export than by the server."""
+    with pytest.raises(TrainingError, match="leave out --device gpu"):
+        ServingSpec(variant=Variant.BF16, device=Device.GPU)
 
 
 def test_requests_are_batched_dynamically() -> None:
