@@ -15,7 +15,7 @@ from training.examples import Example, from_snippets
 from training.files import sha256_of, sha256_of_text
 from training.model import SentimentModel, load_encoder, load_model, merge
 from training.onnx_file import write_onnx
-from training.predict import OnnxModel, TorchModel
+from training.predict import TorchModel, exported_model
 from training.proof import Proof, Subject, prove
 from training.quiet import quiet_libraries
 from training.repository import MODEL_FILE, ModelFiles, ServingSpec, config_pbtxt, write_model
@@ -34,7 +34,7 @@ def build(adapter: Path, folder: Path, spec: ServingSpec, say: Say) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="tidings-export-") as scratch:
         onnx = Path(scratch) / MODEL_FILE
         write_onnx(merge(_load(adapter)), onnx)
-        proof = _prove(adapter, onnx, Subject(_examples(), tokenizer, temperature), say)
+        proof = _prove(adapter, onnx, Subject(_examples(), tokenizer, temperature, spec.variant), say)
         made = Made(adapter_sha256(adapter), sha256_of(onnx), sha256_of_text(tokenizer))
         written = contract(spec, made, temperature, proof.figures, proof.gates)
         write_model(folder, ModelFiles(config_pbtxt(spec), written, tokenizer, onnx))
@@ -47,7 +47,7 @@ def _examples() -> list[Example]:
 
 def _prove(adapter: Path, onnx: Path, subject: Subject, say: Say) -> Proof:
     """The reference is the adapter as it was trained, not merged: merging is part of what is held to parity."""
-    return prove(OnnxModel(onnx), TorchModel(_load(adapter)), subject, say)
+    return prove(exported_model(onnx, subject.variant), TorchModel(_load(adapter)), subject, say)
 
 
 def _load(adapter: Path) -> SentimentModel:

@@ -19,6 +19,7 @@ from training.errors import TrainingError
 from training.examples import Example, from_snippets, read_tsv
 from training.files import atomic_path
 from training.paths import build_dir
+from training.variant import Variant
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -31,6 +32,14 @@ class Choice:
     adapter: Path | None
     split: Split
     input_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What Triton is to run the model on, and as which variant."""
+
+    device: Device = Device.CPU
+    variant: Variant = Variant.FP32
 
 
 @contextmanager
@@ -78,12 +87,12 @@ def evaluate(choice: Choice, *, as_json: bool) -> None:
         show(evaluation, Console())
 
 
-def export(adapter: Path | None, repository: Path | None, device: Device, *, force: bool, embedding: bool = False) -> None:
+def export(adapter: Path | None, repository: Path | None, target: Target, *, force: bool, embedding: bool = False) -> None:
     """Run `tidings export`."""
     from training.export import export as run
     from training.repository import ServingSpec
 
-    exported = run(adapter, repository, ServingSpec(device=device), force=force, say=_say)
+    exported = run(adapter, repository, ServingSpec(device=target.device, variant=target.variant), force=force, say=_say)
     state = "is up to date" if exported.was_fresh else "was written"
     figures = exported.contract["metrics"]
     typer.echo(
@@ -91,7 +100,7 @@ def export(adapter: Path | None, repository: Path | None, device: Device, *, for
         f"(VADER {figures['vader_macro_f1']:.3f})"
     )
     if embedding:
-        _export_embedding(repository, device, force=force)
+        _export_embedding(repository, target.device, force=force)
 
 
 def _export_embedding(repository: Path | None, device: Device, *, force: bool) -> None:

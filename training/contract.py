@@ -44,7 +44,7 @@ def contract(
             "base": ENCODER_NAME,
             "adapter_sha256": made.adapter,
             "onnx_sha256": made.onnx,
-            "precision": "fp32",
+            "precision": spec.variant.value,
             "opset": OPSET,
         },
         "labels": list(LABELS),

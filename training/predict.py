@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
+import openvino  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
@@ -17,6 +18,7 @@ from training.metrics import Floats, Ints
 from training.model import SentimentModel
 from training.repository import OUTPUT
 from training.tokens import Ids, pad
+from training.variant import Variant
 
 VADER_THRESHOLD = 0.05
 
@@ -53,6 +55,25 @@ class OnnxModel:
         """Return float32 logits [batch, 3] for int64 ids and mask [batch, tokens]."""
         answer = self._session.run([self._output], {"input_ids": input_ids, "attention_mask": attention_mask})
         return np.asarray(answer[0], dtype=np.float32)
+
+
+class OpenVinoModel:
+    """An exported model on OpenVINO, computing in bfloat16 where the processor can."""
+
+    def __init__(self, path: Path, output: str = OUTPUT) -> None:
+        properties = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+        self._model = openvino.Core().compile_model(str(path), "CPU", properties)
+        self._output = output
+
+    def logits(self, input_ids: Ids, attention_mask: Ids) -> NDArray[np.float32]:
+        """Return float32 logits [batch, 3] for int64 ids and mask [batch, tokens]."""
+        answer = self._model({"input_ids": input_ids, "attention_mask": attention_mask})
+        return np.asarray(answer[self._output], dtype=np.float32)
+
+
+def exported_model(path: Path, variant: Variant) -> LogitsModel:
+    """Return the exported model at `path` on the engine, and in the precision, that the variant is served by."""
+    return OnnxModel(path) if variant is Variant.FP32 else OpenVinoModel(path)
 
 
 def logits_of(

@@ -9,10 +9,11 @@ from training import gates
 from training.contract import BUCKETS, MAX_LENGTH
 from training.evaluate import Comparison, Predictions, compare, label_indices
 from training.examples import Example
-from training.gates import Agreement
+from training.gates import Agreement, Lengths
 from training.predict import LogitsModel, logits_of, probabilities, vader_labels
 from training.steps import Say, silent
 from training.tokens import load_tokenizer, token_ids
+from training.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The texts to prove a model on, the content of its tokenizer's file and its temperature."""
+    """The texts to prove a model on, the content of its tokenizer's file, its temperature, and which variant it is."""
 
     examples: Sequence[Example]
     tokenizer: str
     temperature: float
+    variant: Variant = Variant.FP32
 
 
 def prove(exported: LogitsModel, reference: LogitsModel, subject: Subject, say: Say = silent) -> Proof:
@@ -43,10 +45,11 @@ def prove(exported: LogitsModel, reference: LogitsModel, subject: Subject, say: 
     texts = [example.text for example in subject.examples]
     rows = token_ids(load_tokenizer(subject.tokenizer, MAX_LENGTH), texts)
     say("Checking that no answer depends on its neighbours in a batch")
-    alone = gates.neighbours(exported, rows, BUCKETS, subject.temperature)
+    lengths = Lengths(BUCKETS, alone_padded=subject.variant is not Variant.FP32)
+    alone = gates.neighbours(exported, rows, lengths, subject.temperature)
     say("Checking parity with the torch model")
     logits = logits_of(exported, rows)
-    same = gates.parity(logits_of(reference, rows), logits, subject.temperature)
+    same = gates.parity(logits_of(reference, rows), logits, subject.temperature, gates.PARITY[subject.variant])
     probs = probabilities(logits, subject.temperature)
     predictions = Predictions(label_indices(subject.examples), probs, vader_labels(texts))
     return Proof(compare(subject.examples, predictions), {"torch": same, "neighbours": alone})

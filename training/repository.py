@@ -17,6 +17,7 @@ from tritonclient.grpc import model_config_pb2 as pb  # type: ignore[import-unty
 
 from training.device import Device
 from training.files import atomic_folder
+from training.variant import Variant
 
 CONFIG_FILE = "config.pbtxt"
 CONTRACT_FILE = "contract.json"
@@ -43,6 +44,7 @@ class ServingSpec:
     max_batch_size: int = 64
     preferred_batch_sizes: tuple[int, ...] = (16, 32, 64)
     max_queue_delay_us: int = 2000
+    variant: Variant = Variant.FP32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,10 @@ class ModelFiles:
 
 
 def model_config(spec: ServingSpec) -> pb.ModelConfig:
-    """Return Triton's configuration of the model: the `onnxruntime` backend with dynamic batching."""
+    """Return Triton's configuration of the model: the backend of its variant, with dynamic batching."""
     kind = pb.ModelInstanceGroup.KIND_GPU if spec.device is Device.GPU else pb.ModelInstanceGroup.KIND_CPU
     return pb.ModelConfig(
         name=spec.name,
-        backend="onnxruntime",
         max_batch_size=spec.max_batch_size,
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in INPUTS],
@@ -71,7 +72,19 @@ def model_config(spec: ServingSpec) -> pb.ModelConfig:
             preferred_batch_size=spec.preferred_batch_sizes,
             max_queue_delay_microseconds=spec.max_queue_delay_us,
         ),
+        **_engine(spec.variant),
     )
+
+
+def _engine(variant: Variant) -> dict[str, Any]:
+    """The parameters are those of the backend's own page: https://github.com/triton-inference-server/openvino_backend."""
+    if variant is Variant.FP32:
+        return {"backend": "onnxruntime"}
+    return {
+        "backend": "openvino",
+        "default_model_filename": MODEL_FILE,
+        "parameters": {"HINT_BF16": pb.ModelParameter(string_value="YES")},
+    }
 
 
 def config_pbtxt(spec: ServingSpec) -> str:

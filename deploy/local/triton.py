@@ -1,4 +1,4 @@
-"""NVIDIA Triton on one machine without its image: the server in PyPI's nvidia-pytriton and our `onnxruntime` backend.
+"""NVIDIA Triton on one machine without its image: the server in PyPI's nvidia-pytriton and our own backends.
 
 The environment is its own, under the cache, because nvidia-pytriton pins numpy below 2. tritonserver starts one
 `triton_python_backend_stub` for each model instance; the stub links libpython and finds its packages through the
@@ -25,8 +25,10 @@ from deploy.local.system import Say, install, run_logged
 from deploy.local.uv import uv
 
 PYTHON = "3.11"
+BACKENDS = ("onnxruntime", "openvino")
+"""Triton's backends that we have in Python, which its PyPI build lacks."""
 _REQUIREMENTS = Path(__file__).with_name("triton-requirements.txt")
-_BACKEND = Path(__file__).with_name("triton_backend") / "onnxruntime"
+_BACKENDS = Path(__file__).with_name("triton_backend")
 _MACHINES = ("x86_64", "aarch64")
 _MINIMUM_GLIBC = (2, 35)
 _PACKAGES = Path("lib") / f"python{PYTHON}" / "site-packages"
@@ -171,8 +173,17 @@ def prepare(config: StackConfig, run: RunFolder, say: Say) -> ServerSpec:
 def _link_backends(folder: Path, env: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "python").symlink_to(env / "backends" / "python")
-    (folder / "onnxruntime").symlink_to(_BACKEND)
+    for name in BACKENDS:
+        own = folder / name
+        own.mkdir()
+        for source in backend_files(name):
+            (own / source.name).symlink_to(source)
     return folder
+
+
+def backend_files(name: str) -> list[Path]:
+    """Return the files of one of our `BACKENDS`: what they share, and the backend's own session."""
+    return sorted([*(_BACKENDS / "shared").glob("[!_]*.py"), *(_BACKENDS / name).glob("[!_]*.py")])
 
 
 def probe(http_port: int, grpc_port: int, timeout_s: float = 2.0) -> Ready:

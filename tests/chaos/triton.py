@@ -17,7 +17,6 @@ from deploy.local.process import Server, ServerSpec
 from deploy.local.system import Say
 
 MODEL = "sentiment"
-_BACKEND = Path(triton.__file__).with_name("triton_backend") / "onnxruntime"
 _WRAPPER = Path(__file__).with_name("triton_backend") / "model.py"
 _TIMEOUT_S = 60.0
 
@@ -72,14 +71,9 @@ class TritonServer:
         self._config: dict[str, Any] = {key: value for key, value in answer.items() if value not in (None, "", [], {})}
 
     def _with_faults(self, spec: ServerSpec, folder: Path) -> ServerSpec:
-        backends = spec.folder / "backends"
-        (backends / "onnxruntime").unlink()
-        own = backends / "onnxruntime"
-        own.mkdir()
+        own = spec.folder / "backends" / "onnxruntime"
+        (own / "model.py").rename(own / "real_model.py")
         (own / "model.py").symlink_to(_WRAPPER)
-        (own / "real_model.py").symlink_to(_BACKEND / "model.py")
-        for name in ("merging.py", "session.py"):
-            (own / name).symlink_to(_BACKEND / name)
         env = {**spec.env, "TIDINGS_CHAOS_TRITON": str(self._control)}
         log = folder / "logs" / "triton.log"
         return dataclasses.replace(spec, env=env, log=log, grace_s=6.0, ready_s=90.0)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from deploy.local.triton_backend.onnxruntime.merging import batch_size, group_by_shape, merge, split
+from deploy.local.triton_backend.shared.merging import batch_size, group_by_shape, merge, split
 from worker.alert.matchers import parse_matchers
 from worker.alert.parameters import parse_duration
 from worker.alert.rules import parse_rules

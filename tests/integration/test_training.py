@@ -4,17 +4,24 @@ import json
 import subprocess
 from typing import Any
 
+import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient, InferInput  # type: ignore[import-untyped]
 
-from tests.unit.training.builders import tiny_world
+from deploy.local.config import TRITON_VARIABLE, ModelChoice, StackConfig
+from deploy.local.stack import LocalStack
+from tests.unit.training.builders import tiny_adapter, tiny_world
 from training.data import Split, load_snippets, of_split
 from training.evaluate import compare, predict
 from training.examples import from_snippets
 from training.export import Exported, export
 from training.paths import adapter_dir, repository_dir
-from training.predict import OnnxModel
+from training.predict import OnnxModel, OpenVinoModel
 from training.recipe import Recipe
+from training.repository import ServingSpec
+from training.tokens import pad
 from training.train import train
+from training.variant import Variant
 
 TINY = Recipe(epochs=6, batch_size=8, learning_rate=2e-2, lora_rank=4, lora_alpha=8, head_dropout=0.0, bf16=False)
 LEAD = 0.12
@@ -40,6 +47,29 @@ def test_training_again_gives_the_same_adapter(tmp_path, monkeypatch) -> None:
     recipe = Recipe(epochs=1, batch_size=8, lora_rank=2, lora_alpha=4, bf16=False)
     first, second = (train(recipe, tmp_path / name).overall.model for name in ("first", "second"))
     assert first == second
+
+
+def test_the_real_triton_serves_bfloat16_as_it_was_proved(tmp_path, monkeypatch) -> None:
+    """Exported as bf16, loaded by the server on OpenVINO, and its answers are those of the gates, to the last bit or nearly."""
+    encoder = tiny_world(monkeypatch, tmp_path / "encoder")
+    made = export(tiny_adapter(encoder, tmp_path / "adapter"), tmp_path / "repo", ServingSpec(variant=Variant.BF16))
+    ids, mask = pad([[2, 4, 9, 3], [2, 5, 7, 8, 3]], 16)
+    expected = OpenVinoModel(made.folder / "1" / "model.onnx").logits(ids, mask)
+    config = StackConfig.from_environment().but(
+        state=tmp_path / "state",
+        model_repository=tmp_path / "repo",
+        parts=frozenset({"triton"}),
+        triton=ModelChoice.TRITON,
+        external={},
+    )
+    with LocalStack.start(config) as stack:
+        client = InferenceServerClient(stack.settings_env()[TRITON_VARIABLE])
+        inputs = [InferInput(name, ids.shape, "INT64") for name in ("input_ids", "attention_mask")]
+        for tensor, values in zip(inputs, (ids, mask), strict=True):
+            tensor.set_data_from_numpy(values)
+        answered = client.infer("sentiment", inputs).as_numpy("logits")
+        client.close()
+    np.testing.assert_allclose(answered, expected, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

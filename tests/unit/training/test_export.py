@@ -13,6 +13,7 @@ from training.export import Exported, export
 from training.files import sha256_of
 from training.onnx_file import write_onnx
 from training.repository import ServingSpec
+from training.variant import Variant
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,17 @@ def test_another_device_is_another_export(world) -> None:
     export(adapter, folder / "gpu", ServingSpec(device=Device.GPU))
     assert "KIND_GPU" in (folder / "gpu" / "sentiment" / "config.pbtxt").read_text()
     assert "KIND_CPU" in (exported.folder / "config.pbtxt").read_text()
+
+
+def test_a_variant_is_another_export_of_the_same_file(world) -> None:
+    """bf16 has its own configuration and says in its contract what it is; asked for again, it is fresh."""
+    folder, adapter, exported = world
+    spec = ServingSpec(variant=Variant.BF16)
+    made = export(adapter, folder / "bf16", spec)
+    assert 'backend: "openvino"' in (made.folder / "config.pbtxt").read_text()
+    assert made.contract["model"] == exported.contract["model"] | {"precision": "bf16"}
+    assert export(adapter, folder / "bf16", spec).was_fresh
+    assert not export(adapter, folder / "bf16").was_fresh
 
 
 def test_a_bad_model_is_refused_and_the_old_one_stays(world, monkeypatch) -> None:

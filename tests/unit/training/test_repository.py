@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2 as pb  # type: ignore[import-unty
 
 from training.device import Device
 from training.repository import ModelFiles, ServingSpec, config_pbtxt, read_contract, write_model
+from training.variant import Variant
 
 
 def parsed(spec: ServingSpec) -> pb.ModelConfig:
@@ -35,6 +36,17 @@ def test_the_configuration_is_what_the_worker_expects() -> None:
         ("attention_mask", pb.TYPE_INT64, [-1]),
     ]
     assert [(o.name, o.data_type, list(o.dims)) for o in config.output] == [("logits", pb.TYPE_FP32, [3])]
+
+
+def test_bfloat16_is_the_same_file_on_openvino() -> None:
+    """By the parameters that Triton's own backend documents; everything else is as in float32."""
+    config, fp32 = parsed(ServingSpec(variant=Variant.BF16)), parsed(ServingSpec())
+    assert (config.backend, config.default_model_filename) == ("openvino", "model.onnx")
+    assert {key: value.string_value for key, value in config.parameters.items()} == {"HINT_BF16": "YES"}
+    for field in ("backend", "default_model_filename", "parameters"):
+        config.ClearField(field)
+        fp32.ClearField(field)
+    assert config == fp32
 
 
 def test_requests_are_batched_dynamically() -> None:

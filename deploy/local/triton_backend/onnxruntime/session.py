@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort  # type: ignore[import-untyped]
+from onnxruntime.capi.onnxruntime_pybind11_state import (  # type: ignore[import-untyped]
+    Fail,
+    InvalidArgument,
+    RuntimeException,
+)
 
+BACKEND = "onnxruntime"
+RUN_ERRORS = (Fail, InvalidArgument, RuntimeException)
+"""What a run raises for tensors that the model cannot take."""
 DEFAULT_MODEL_FILENAME = "model.onnx"
 
 _GRAPH_LEVELS = {

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.triton_backend.onnxruntime.merging import batch_size, group_by_shape, merge, split
+from deploy.local.triton_backend.shared.merging import batch_size, group_by_shape, merge, split
 
 shapes = st.lists(st.tuples(st.integers(1, 4), st.sampled_from([8, 16, 32])), min_size=1, max_size=12)
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.local.triton import BACKENDS, backend_files
 from tests.support.tiny_onnx import VOCABULARY, tiny_model
 
-BACKEND = Path(__file__).parents[5] / "deploy" / "local" / "triton_backend" / "onnxruntime"
+FILE = "model.onnx"
 INPUTS = [{"name": "input_ids"}, {"name": "attention_mask"}]
 CANCELLED = 1
 
@@ -70,7 +71,7 @@ class ModelConfig:
     """The configuration that auto-completion fills in."""
 
     def __init__(self, **fields: Any) -> None:
-        self.fields = {"max_batch_size": 0, "input": [], "output": [], **fields}
+        self.fields = {"max_batch_size": 0, "input": [], "output": [], "default_model_filename": FILE, **fields}
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration so far."""
@@ -106,9 +107,14 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def backend(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module model.py, loaded as Triton loads it: its folder on the path."""
+@pytest.fixture(params=BACKENDS)
+def backend(
+    request: pytest.FixtureRequest, repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """The module model.py, loaded as Triton loads it: its folder on the path, with the session of each engine beside it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    for source in backend_files(request.param):
+        (folder / source.name).symlink_to(source)
     utils = ModuleType("triton_python_backend_utils")
     vars(utils).update(
         Tensor=Tensor,
@@ -119,9 +125,9 @@ def backend(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         get_model_dir=lambda: str(repository),
     )
     monkeypatch.setitem(sys.modules, utils.__name__, utils)
-    monkeypatch.syspath_prepend(str(BACKEND))
+    monkeypatch.syspath_prepend(str(folder))
     before = set(sys.modules)
-    spec = importlib.util.spec_from_file_location("triton_model", BACKEND / "model.py")
+    spec = importlib.util.spec_from_file_location("triton_model", folder / "model.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -133,7 +139,7 @@ def backend(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def load(backend: Any, repository: Path, kind: str = "CPU", **config: Any) -> Any:
     """A model instance, initialised."""
-    fields = {"max_batch_size": 64, "input": INPUTS, "output": [{"name": "logits"}], **config}
+    fields = {"max_batch_size": 64, "input": INPUTS, "output": [{"name": "logits"}], "default_model_filename": FILE, **config}
     model = backend.TritonPythonModel()
     model.initialize(
         {
@@ -158,6 +164,7 @@ def test_requests_are_answered_in_order_and_as_alone(backend: Any, repository: P
         np.testing.assert_allclose(response.outputs["logits"], alone.outputs["logits"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime"], indirect=True)
 def test_a_bad_request_fails_alone(backend: Any, repository: Path) -> None:
     """It shares a shape with good ones, and they are answered."""
     model = load(backend, repository)
@@ -165,6 +172,16 @@ def test_a_bad_request_fails_alone(backend: Any, repository: Path) -> None:
     assert (good.error, other.error) == (None, None)
     assert "out of" in bad.error.message
     assert bad.outputs == {}
+
+
+@pytest.mark.parametrize("backend", ["openvino"], indirect=True)
+def test_a_token_past_the_vocabulary_spoils_no_other(backend: Any, repository: Path) -> None:
+    """OpenVINO takes such a token for nothing rather than complain; the others get the answers they get alone."""
+    model = load(backend, repository)
+    good, _, other = model.execute([Request(1, 8), Request(1, 8, VOCABULARY + 5), Request(2, 8)])
+    (alone,) = model.execute([Request(1, 8)])
+    for response in (good, other):
+        np.testing.assert_allclose(response.outputs["logits"][:1], alone.outputs["logits"], rtol=1e-6)
 
 
 def test_a_cancelled_request_is_not_run(backend: Any, repository: Path) -> None:
@@ -198,14 +215,22 @@ def test_a_model_without_batching_runs_each_request_alone(backend: Any, reposito
     ("changes", "message"),
     [
         ({"kind": "GPU"}, "runs on the CPU"),
-        ({"default_model_filename": "absent.onnx"}, "no ONNX model"),
-        ({"parameters": {"execution_mode": {"string_value": "9"}}}, "execution_mode"),
+        ({"default_model_filename": "absent.onnx"}, "no .*ONNX model"),
     ],
 )
 def test_a_model_that_cannot_be_served_says_why(backend: Any, repository: Path, changes: dict[str, Any], message: str) -> None:
     """As the exception whose text Triton shows."""
     with pytest.raises(TritonModelException, match=message):
         load(backend, repository, **changes)
+
+
+@pytest.mark.parametrize(
+    ("backend", "parameter"), [("onnxruntime", "execution_mode"), ("openvino", "HINT_BF16")], indirect=["backend"]
+)
+def test_a_parameter_out_of_range_is_named(backend: Any, repository: Path, parameter: str) -> None:
+    """Those that the official backend documents."""
+    with pytest.raises(TritonModelException, match=parameter):
+        load(backend, repository, parameters={parameter: {"string_value": "9"}})
 
 
 def test_an_empty_configuration_is_completed(backend: Any) -> None:
@@ -221,7 +246,7 @@ def test_a_whole_configuration_is_left_as_it_is(backend: Any, repository: Path) 
     """And the model, which may be large, is not opened for it."""
     for version in ("1", "10"):
         (repository / version / "model.onnx").write_bytes(b"not opened")
-    whole = {"max_batch_size": 8, "input": INPUTS, "output": [{"name": "logits"}]}
+    whole = {"max_batch_size": 8, "input": INPUTS, "output": [{"name": "logits"}], "default_model_filename": FILE}
     assert backend.TritonPythonModel.auto_complete_config(ModelConfig(**whole)).as_dict() == whole
 
 

@@ -196,8 +196,8 @@ def manifest(snippets: Sequence[Snippet]) -> dict[str, Any]:
 
 
 def committed_manifest() -> dict[str, Any]:
-    """Return the manifest that is kept under version control beside this module."""
-    return dict(json.loads((Path(__file__).parent / "split.json").read_text("utf-8")))
+    """Return the manifest that is kept under version control in the package `training`."""
+    return dict(json.loads((Path(__file__).parents[1] / "split.json").read_text("utf-8")))
 
 
 def _root(parents: dict[str, str], group: str) -> str:

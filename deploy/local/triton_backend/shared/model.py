@@ -1,8 +1,9 @@
-"""Triton's `onnxruntime` backend in Python, for the local stack: the same model repository, no NVIDIA image.
+"""Triton's `onnxruntime` and `openvino` backends in Python, for the local stack: the same model repository, no NVIDIA image.
 
-Triton loads this file for every model with `backend: "onnxruntime"`, because the PyPI build of Triton carries the
-Python backend only ("Python-based backends",
-https://github.com/triton-inference-server/backend/blob/main/docs/python_based_backends.md). It runs on the CPU.
+Triton loads this file for every model with `backend: "onnxruntime"` or `"openvino"`, because the PyPI build of Triton carries
+the Python backend only ("Python-based backends",
+https://github.com/triton-inference-server/backend/blob/main/docs/python_based_backends.md). Both run on the CPU; they differ
+by the `session.py` that lies beside this file in the folder Triton is shown.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from merging import Array, batch_size, group_by_shape, merge, split  # type: ignore[import-not-found]
-from onnxruntime.capi.onnxruntime_pybind11_state import (  # type: ignore[import-untyped]
-    Fail,
-    InvalidArgument,
-    RuntimeException,
+from session import (  # type: ignore[import-not-found]
+    BACKEND,
+    RUN_ERRORS,
+    ConfigError,
+    can_batch,
+    describe,
+    open_session,
 )
-from session import ConfigError, can_batch, describe, open_session  # type: ignore[import-not-found]
 
 _DEFAULT_MAX_BATCH_SIZE = 4  # what the official backend fills in when the configuration names none
-_RUN_ERRORS = (Fail, InvalidArgument, RuntimeException, ValueError)
+_RUN_ERRORS = (*RUN_ERRORS, ValueError)
 
 
 class TritonPythonModel:
@@ -58,7 +61,7 @@ class TritonPythonModel:
         """
         config = json.loads(args["model_config"])
         if args["model_instance_kind"] == "GPU":
-            raise pb_utils.TritonModelException("the local onnxruntime backend runs on the CPU: use KIND_CPU or KIND_AUTO")
+            raise pb_utils.TritonModelException(f"the local {BACKEND} backend runs on the CPU: use KIND_CPU or KIND_AUTO")
         try:
             self._session = open_session(Path(args["model_repository"]), args["model_version"], config)
         except ConfigError as error:
