@@ -228,6 +228,20 @@ def pairing_mismatches(contract: Contract, embedding: EmbeddingContract) -> list
     return [f"{embedding.model.name} cannot read the batches of {contract.model.name}: {line}" for line in wrong]
 
 
+def succession_mismatches(before: Contract, after: Contract) -> list[str]:
+    """Say why a running worker cannot go on with another version of its model; empty when it can.
+
+    All but weights and calibration must be as before, or what is tokenised and batched already would not fit.
+    """
+    same = ("inputs", "output", "labels", "max_length", "buckets", "pad_id", "tokenizer", "embedding")
+    wrong = [f"{name} is another one" for name in same if getattr(before, name) != getattr(after, name)]
+    if after.model.name != before.model.name:
+        wrong.append(f"it is the model {after.model.name}, not {before.model.name}")
+    if after.max_batch_size < before.max_batch_size:
+        wrong.append(f"it takes {after.max_batch_size} texts at once, not {before.max_batch_size}")
+    return wrong
+
+
 def tokenizer_mismatches(contract: Contract, body: bytes) -> list[str]:
     """Say so if `body` is not the tokenizer file that the model was trained with."""
     return file_mismatches(contract.tokenizer, body)
