@@ -11,4 +11,4 @@ class Variant(StrEnum):
     FP32 = "fp32"
     """ONNX Runtime in float32: the answers of torch."""
     BF16 = "bf16"
-    """OpenVINO in bfloat16, for CPUs that compute in it (AVX-512 BF16, AMX); others answer alike, not faster."""
+    """OpenVINO in bfloat16, for CPUs that compute in it (AVX-512 BF16, AMX)."""

@@ -56,7 +56,7 @@ from worker.messages import (
     TopicPartition,
 )
 from worker.redact import Redactor
-from worker.score.contract import parse_contract
+from worker.score.contract import parse_contract, parse_embedding_contract
 from worker.score.matching import Matcher, parse_watchlist
 from worker.score.outputs import Scored, prediction_record, signal_records
 from worker.score.tokenizer import Tokenizer
@@ -159,9 +159,10 @@ def rules(data: bytes) -> None:
 
 
 def contract(data: bytes) -> None:
-    """contract.json."""
-    with contextlib.suppress(ContractError):
-        parse_contract(data)
+    """contract.json, of either model."""
+    for parse in (parse_contract, parse_embedding_contract):
+        with contextlib.suppress(ContractError):
+            parse(data)
 
 
 def settings(data: bytes) -> None:

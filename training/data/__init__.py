@@ -1,7 +1,6 @@
 """Labelled texts, from a file to parts fit to train on.
 
-    reading (files, datasets, feedback) ─▶ cleaning ─▶ grouping ─▶ splitting ─▶ training
-                                              └────────▶ report, suspects
+    records ─▶ columns ─▶ reading ─▶ cleaning ─▶ splitting ─▶ prepare (three parts, what was dropped, a report)
 
 `icwsm` holds the data set of the shipped adapter; its names are this package's own, since they came first, and need nothing
 but the standard library, so that the demo can replay the snippets without torch.

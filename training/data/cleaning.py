@@ -12,7 +12,7 @@ from enum import StrEnum
 import ftfy
 from bs4 import BeautifulSoup
 
-from training.data.language import language_of
+from training.data.language import UNKNOWN, language_of
 from training.data.near import clusters
 from training.data.rows import Row
 
@@ -76,7 +76,7 @@ class Cleaned:
 
 
 def clean(rows: Sequence[Row], rules: Rules | None = None, done: Callable[[int], None] | None = None) -> Cleaned:
-    """Return the rows cleaned; `done` is told of rows gone through, each twice: for its text, and for its like."""
+    """Return the rows cleaned; `done` is told of rows gone through: for their texts, and of those left, for their like."""
     rules = rules or Rules()
     changed: Counter[str] = Counter({change.value: 0 for change in Change})
     repaired = [_repaired(row, changed, done) for row in rows]
@@ -138,7 +138,7 @@ def _readable(rows: Iterable[Row], rules: Rules, dropped: list[Dropped]) -> Iter
             dropped.append(Dropped(row.id, Reason.EMPTY))
             continue
         lang = language_of(row.text)
-        if rules.languages and lang not in {*rules.languages, "und"}:
+        if rules.languages and lang not in {*rules.languages, UNKNOWN}:
             dropped.append(Dropped(row.id, Reason.LANGUAGE))
         else:
             yield replace(row, lang=lang)

@@ -38,7 +38,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON ins
 def register(app: typer.Typer) -> None:
     """Add `tidings data` to the command line."""
     data = typer.Typer(help="Make labelled files ready to learn from.", no_args_is_help=True)
-    data.callback()(lambda: None)
     data.command("prepare")(prepare)
     app.add_typer(data, name="data")
 

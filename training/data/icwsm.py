@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from training.data.roots import Roots
 from training.errors import TrainingError
 from training.fetch import Artifact, check_sha256, fetch
 from training.files import atomic_path
@@ -169,14 +170,13 @@ def split_of(group: str) -> Split:
 
 def merge_groups(rows: Iterable[RawSnippet]) -> dict[str, str]:
     """Map each group to the first, by name, of all groups it is tied to by a shared normalised text."""
-    parents: dict[str, str] = {}
-    first_with: dict[str, str] = {}
+    rows = list(rows)
+    names = sorted({row.group for row in rows})
+    index = {name: place for place, name in enumerate(names)}
+    roots, first_with = Roots(len(names)), dict[str, int]()
     for row in rows:
-        parents.setdefault(row.group, row.group)
-        other = first_with.setdefault(normalise(row.text), row.group)
-        low, high = sorted((_root(parents, row.group), _root(parents, other)))
-        parents[high] = low
-    return {group: _root(parents, group) for group in parents}
+        roots.merge(index[row.group], first_with.setdefault(normalise(row.text), index[row.group]))
+    return {name: names[roots.find(place)] for name, place in index.items()}
 
 
 def manifest(snippets: Sequence[Snippet]) -> dict[str, Any]:
@@ -198,12 +198,6 @@ def manifest(snippets: Sequence[Snippet]) -> dict[str, Any]:
 def committed_manifest() -> dict[str, Any]:
     """Return the manifest that is kept under version control in the package `training`."""
     return dict(json.loads((Path(__file__).parents[1] / "split.json").read_text("utf-8")))
-
-
-def _root(parents: dict[str, str], group: str) -> str:
-    while parents[group] != group:
-        group = parents[group]
-    return group
 
 
 def _parse_line(source: Source, line: str) -> RawSnippet:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from rensa import RMinHash, RMinHashLSH
 
 from training.data.icwsm import normalise
+from training.data.roots import Roots
 
 SIMILARITY = 0.6
 MIN_WORDS = 6
@@ -20,25 +21,6 @@ _PERMUTATIONS, _BANDS, _SEED = 126, 42, 1
 _BATCH = 1_000
 
 Done = Callable[[int], None]
-
-
-class Roots:
-    """Sets of things that are merged two at a time (union-find); each is known by the first thing in it."""
-
-    def __init__(self, count: int) -> None:
-        self._parents = list(range(count))
-
-    def find(self, index: int) -> int:
-        """Return the first member of the set that `index` is in."""
-        while self._parents[index] != index:
-            self._parents[index] = self._parents[self._parents[index]]
-            index = self._parents[index]
-        return index
-
-    def merge(self, one: int, other: int) -> None:
-        """Make one set of the two."""
-        low, high = sorted((self.find(one), self.find(other)))
-        self._parents[high] = low
 
 
 def clusters(texts: Sequence[str], done: Done | None = None) -> list[int]:

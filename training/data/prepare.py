@@ -11,6 +11,7 @@ from typing import Any
 
 from training.data.cleaning import Cleaned, Rules, clean
 from training.data.icwsm import LABELS, Split
+from training.data.language import UNKNOWN
 from training.data.rows import Row, content_hash, to_json
 from training.data.splitting import Divided, Shares, by_group, by_time
 from training.files import atomic_folder
@@ -32,7 +33,7 @@ class Plan:
 def prepare(rows: Sequence[Row], plan: Plan, out: Path, done: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Clean and split the rows, put `train.jsonl`, `validation.jsonl`, `test.jsonl`, what was dropped and the report at `out`.
 
-    The report, which is returned too, has counts and hashes and no text. `done` is told of rows gone through, each twice.
+    The report, which is returned too, has counts and hashes and no text. `done` is told of rows gone through, as by `clean`.
 
     Raises:
         TrainingError: a part came out empty, or a split by time met a row without one; `out` is left as it was.
@@ -54,7 +55,7 @@ def _report(rows: Sequence[Row], cleaned: Cleaned, divided: Divided) -> dict[str
         "changed": cleaned.changed,
         "dropped": cleaned.counts,
         "rows_kept": len(cleaned.rows),
-        "languages": dict(Counter(row.lang or "unknown" for row in cleaned.rows).most_common()),
+        "languages": dict(Counter(row.lang or UNKNOWN for row in cleaned.rows).most_common()),
         "parts": {part.value: _part(divided.parts[part]) for part in Split},
         "left_out_of_the_split": divided.left_out,
         "crossing": asdict(divided.proof),

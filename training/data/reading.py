@@ -1,4 +1,4 @@
-"""A labelled file, folder or dump of feedback as typed rows."""
+"""A labelled file or folder as typed rows."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _object(line: str, where: str) -> dict[str, object]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
-    import pyarrow as pa  # noqa: PLC0415 # slow to load, and the demo reads the snippets without it
+    import pyarrow as pa  # noqa: PLC0415 # slow to load, and most files are not Parquet
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:

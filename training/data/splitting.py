@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from training.data.icwsm import Split
-from training.data.near import Roots, near_pairs
+from training.data.near import near_pairs
+from training.data.roots import Roots
 from training.data.rows import Row
 from training.errors import TrainingError
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from training.data.rows import Row
 
 
-def row(text: str, label: str = "neutral", number: int = 0, **fields: object) -> Row:
+def row(text: str, label: str = "neutral", number: int = 0, **fields: Any) -> Row:
     """A row that is a group of its own unless told."""
-    values: dict[str, object] = {"id": f"r{number}", "source": "mine", "group": f"r{number}", **fields}
-    return Row(text=text, label=label, **values)  # type: ignore[arg-type]
+    values: dict[str, Any] = {"id": f"r{number}", "source": "mine", "group": f"r{number}", **fields}
+    return Row(text=text, label=label, **values)
 
 
 def rows(*texts: str, label: str = "neutral") -> list[Row]:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from tests.unit.training.data.builders import row
@@ -64,9 +64,10 @@ def test_times_that_are_equal_are_in_one_part(times: list[int]) -> None:
     try:
         divided = by_time(rows, Shares(0.4, 0.3))
     except TrainingError as error:
-        assert "part is empty" in str(error)  # noqa: PT017 # either is an answer
-    else:
-        assert divided.proof.holds
+        if "part is empty" not in str(error):
+            raise
+        reject()  # nearly all at one moment; were every draw refused, hypothesis would fail the test
+    assert divided.proof.holds
 
 
 def test_the_proof_notices_what_crosses() -> None:

@@ -1,9 +1,8 @@
-import importlib
 from typing import Any
 
 import pytest
 
-session = importlib.import_module("deploy.local.triton_backend.openvino.session")
+from deploy.local.triton_backend.openvino import session
 
 
 def options(**parameters: str) -> dict[str, Any]:
