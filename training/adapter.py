@@ -13,7 +13,7 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 HEAD_WEIGHTS = "head.safetensors"
 RECIPE_FILE = "recipe.json"
 CALIBRATION_FILE = "calibration.json"
-WEIGHT_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS)
+WEIGHT_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, RECIPE_FILE)
 
 
 def adapter_sha256(folder: Path) -> str:

@@ -10,17 +10,16 @@ from training.adapter import adapter_sha256
 from training.calibrate import read_temperature
 from training.contract import Made, contract
 from training.data import Split, load_snippets, of_split
-from training.encoder import fetch_encoder
+from training.encoder import shown_name
 from training.examples import Example, from_snippets
 from training.files import sha256_of, sha256_of_text
-from training.model import SentimentModel, load_encoder, load_model, merge
+from training.model import merge
 from training.onnx_file import write_onnx
 from training.predict import TorchModel, exported_model
 from training.proof import Proof, Subject, prove
-from training.quiet import quiet_libraries
 from training.repository import MODEL_FILE, ModelFiles, ServingSpec, config_pbtxt, write_model
 from training.steps import Say
-from training.tokens import tokenizer_json
+from training.trained import load_trained
 
 
 def build(adapter: Path, folder: Path, spec: ServingSpec, say: Say) -> dict[str, Any]:
@@ -30,12 +29,13 @@ def build(adapter: Path, folder: Path, spec: ServingSpec, say: Say) -> dict[str,
         GateError: a gate failed; `folder` is left as it was.
     """
     say("Merging the adapter and writing ONNX")
-    tokenizer, temperature = tokenizer_json(fetch_encoder()), read_temperature(adapter)
+    trained, temperature = load_trained(adapter), read_temperature(adapter)
+    tokenizer = trained.tokenizer
     with tempfile.TemporaryDirectory(prefix="tidings-export-") as scratch:
         onnx = Path(scratch) / MODEL_FILE
-        write_onnx(merge(_load(adapter)), onnx)
+        write_onnx(merge(trained.model), onnx)
         proof = _prove(adapter, onnx, Subject(_examples(), tokenizer, temperature, spec.variant), say)
-        made = Made(adapter_sha256(adapter), sha256_of(onnx), sha256_of_text(tokenizer))
+        made = Made(adapter_sha256(adapter), sha256_of(onnx), sha256_of_text(tokenizer), shown_name(trained.recipe.encoder))
         written = contract(spec, made, temperature, proof.figures, proof.gates)
         write_model(folder, ModelFiles(config_pbtxt(spec), written, tokenizer, onnx))
     return written
@@ -47,9 +47,4 @@ def _examples() -> list[Example]:
 
 def _prove(adapter: Path, onnx: Path, subject: Subject, say: Say) -> Proof:
     """The reference is the adapter as it was trained, not merged: merging is part of what is held to parity."""
-    return prove(exported_model(onnx, subject.variant), TorchModel(_load(adapter)), subject, say)
-
-
-def _load(adapter: Path) -> SentimentModel:
-    with quiet_libraries():
-        return load_model(adapter, load_encoder(fetch_encoder()))
+    return prove(exported_model(onnx, subject.variant), TorchModel(load_trained(adapter).model), subject, say)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.data import ARCHIVE_SHA256, DATASET_NAME, LABELS, SPLIT_RULE, THRESHOLD
-from training.encoder import ENCODER_NAME
 from training.evaluate import OVERALL, Comparison
 from training.gates import Agreement
 from training.onnx_file import OPSET
@@ -25,11 +24,12 @@ MAX_LENGTH = BUCKETS[-1]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The SHA-256 of what a model was made of and of what it was made into."""
+    """The SHA-256 of what a model was made of and of what it was made into; `base` is its encoder's name."""
 
     adapter: str
     onnx: str
     tokenizer: str
+    base: str
 
 
 def contract(
@@ -41,7 +41,7 @@ def contract(
         "model": {
             "name": spec.name,
             "version": VERSION,
-            "base": ENCODER_NAME,
+            "base": made.base,
             "adapter_sha256": made.adapter,
             "onnx_sha256": made.onnx,
             "precision": spec.variant.value,

@@ -96,7 +96,7 @@ def build_embedding(folder: Path, spec: ServingSpec, encoder_sha256: str, say: S
         some = texts[:: max(1, len(texts) // _PROVED)]
         gaps = prove(model, OnnxModel(onnx, spec.output), token_ids(load_tokenizer(tokenizer, MAX_LENGTH), some))
         background = "".join(f"{text}\n" for text in texts)
-        made = Made(encoder_sha256, sha256_of(onnx), sha256_of_text(tokenizer))
+        made = Made(encoder_sha256, sha256_of(onnx), sha256_of_text(tokenizer), ENCODER_NAME)
         written = _contract(spec, made, background, gaps)
         write_model(folder, ModelFiles(config_pbtxt(spec), written, tokenizer, onnx, {BACKGROUND_FILE: background}))
     return written
@@ -140,7 +140,7 @@ def _contract(spec: ServingSpec, made: Made, background: str, gaps: Gaps) -> dic
         "model": {
             "name": spec.name,
             "version": VERSION,
-            "base": ENCODER_NAME,
+            "base": made.base,
             "encoder_sha256": made.adapter,
             "onnx_sha256": made.onnx,
             "precision": "fp32",

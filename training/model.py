@@ -6,19 +6,25 @@ Mean pooling over the real tokens, because that is how the encoder was trained t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from peft.utils.save_and_load import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import BertModel, PreTrainedModel
+from transformers import BertConfig, BertModel, PreTrainedModel
 
 from training.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, RECIPE_FILE, check_files
 from training.data import LABELS, THRESHOLD
-from training.encoder import ENCODER_NAME
-from training.recipe import Recipe
+from training.encoder import shown_name
+from training.errors import TrainingError
+from training.methods import with_method
+from training.recipe import Method, Recipe
+
+PT = {"format": "pt"}
 
 
 class SentimentModel(nn.Module):
@@ -30,11 +36,26 @@ class SentimentModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, len(LABELS))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits [batch, 3] for token ids and mask [batch, tokens], both int64; the mask is 1 on real tokens."""
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, *, with_embedding: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return logits [batch, 3] for token ids and mask [batch, tokens], both int64; the mask is 1 on real tokens.
+
+        `with_embedding` returns the text's embedding [batch, hidden] too, from the same pass.
+        """
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        logits: Tensor = self.head(self.dropout(mean_pool(hidden, attention_mask)))
-        return logits
+        embedding = mean_pool(hidden, attention_mask)
+        logits: Tensor = self.head(self.dropout(embedding))
+        return (logits, embedding) if with_embedding else logits
+
+    @torch.no_grad()
+    def take_off_prior(self, prior: Tensor, strength: float) -> None:
+        """Take `strength` of what the labels' shares `prior` [3] in the training data add to the logits off the head's bias.
+
+        A head learns how common each label was where it was trained; elsewhere that is a prejudice. Menon et al.,
+        "Long-tail learning via logit adjustment", ICLR 2021.
+        """
+        self.head.bias -= strength * prior.clamp(min=1e-6).log().to(self.head.bias)
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -55,59 +76,57 @@ def soft_labels(ratings: Tensor, sigma: float, threshold: float = THRESHOLD) -> 
     return torch.stack([below, 1.0 - below - above, above], dim=1)
 
 
-def new_model(encoder: PreTrainedModel, recipe: Recipe) -> SentimentModel:
-    """Return a model to train: the encoder frozen, LoRA on all its linear layers, and a fresh head."""
-    lora = LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules="all-linear",
-    )
+def new_model(encoder: PreTrainedModel, recipe: Recipe, steps: int = 1) -> SentimentModel:
+    """Return a model to train: the encoder ready for the recipe's method, and a fresh head; `steps` is the run's length."""
     hidden_size: int = encoder.config.hidden_size
-    return SentimentModel(get_peft_model(encoder, lora), hidden_size, recipe.head_dropout)
+    return SentimentModel(with_method(encoder, recipe, steps), hidden_size, recipe.head_dropout)
 
 
-def load_encoder(folder: Path, dropout: float = 0.0) -> PreTrainedModel:
-    """Return the pretrained encoder, without the pooler that mean pooling has no use for."""
-    encoder: PreTrainedModel = BertModel.from_pretrained(
-        folder,
-        add_pooling_layer=False,
-        local_files_only=True,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=0.0,
-    )
+def load_encoder(folder: Path, dropout: float = 0.0, layers: int = 0) -> PreTrainedModel:
+    """Return the pretrained encoder, without the pooler that mean pooling has no use for; `layers` cuts it after so many.
+
+    Raises:
+        TrainingError: it has fewer layers than that.
+    """
+    config = BertConfig.from_pretrained(folder, local_files_only=True)
+    if layers > config.num_hidden_layers:
+        raise TrainingError(f"the encoder has {config.num_hidden_layers} layers, not {layers}")
+    config.num_hidden_layers = layers or config.num_hidden_layers
+    config.hidden_dropout_prob, config.attention_probs_dropout_prob = dropout, 0.0
+    encoder: PreTrainedModel = BertModel.from_pretrained(folder, config=config, add_pooling_layer=False, local_files_only=True)
     return encoder
 
 
 def save_adapter(model: SentimentModel, recipe: Recipe, folder: Path) -> None:
-    """Write the LoRA weights at half precision, the head, the adapter's configuration and the recipe to `folder`."""
+    """Write what was trained at half precision, the head, the adapter's configuration and the recipe to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    peft_model = model.encoder
-    if not isinstance(peft_model, PeftModel):
-        raise TypeError("only a model made by `new_model` or `load_model` has an adapter to save")
-    weights = {name: value.half().contiguous() for name, value in get_peft_model_state_dict(peft_model).items()}
-    save_file(weights, folder / ADAPTER_WEIGHTS, {"format": "pt"})
-    save_file({name: value.contiguous() for name, value in model.head.state_dict().items()}, folder / HEAD_WEIGHTS)
-    _write_config(peft_model, folder)
+    save_file({name: value.half().contiguous() for name, value in _trained(model, recipe)}, folder / ADAPTER_WEIGHTS, PT)
+    save_file({name: value.contiguous() for name, value in model.head.state_dict().items()}, folder / HEAD_WEIGHTS, PT)
+    _write_config(model, recipe, folder)
     recipe.write(folder / RECIPE_FILE)
 
 
 def load_model(adapter: Path, encoder: PreTrainedModel) -> SentimentModel:
-    """Return the model of a saved adapter, in evaluation mode.
+    """Return the model of a saved adapter, in evaluation mode; `encoder` is the one that its recipe names.
 
     Raises:
-        TrainingError: `adapter` does not hold an adapter.
+        TrainingError: `adapter` does not hold an adapter, or not one for this encoder.
     """
     check_files(adapter)
+    recipe = Recipe.read(adapter / RECIPE_FILE)
     hidden_size: int = encoder.config.hidden_size
-    peft_model = PeftModel.from_pretrained(encoder, str(adapter), autocast_adapter_dtype=True)
-    model = SentimentModel(peft_model, hidden_size)
+    if recipe.method is Method.LORA:
+        tuned: nn.Module = PeftModel.from_pretrained(encoder, str(adapter), autocast_adapter_dtype=True)
+    else:
+        tuned = with_method(encoder, recipe)
+        _fill(tuned, load_file(adapter / ADAPTER_WEIGHTS))
+    model = SentimentModel(tuned, hidden_size)
     model.head.load_state_dict(load_file(adapter / HEAD_WEIGHTS))
     return model.eval()
 
 
 def merge(model: SentimentModel) -> SentimentModel:
-    """Add the LoRA updates into the encoder's own weights, in place, and return the model.
+    """Add low-rank updates into the encoder's own weights, in place, and return the model; other methods stay as they are.
 
     The sums are done in float64 and rounded once, so that they come out the same on another processor.
     """
@@ -116,9 +135,29 @@ def merge(model: SentimentModel) -> SentimentModel:
     return model.eval()
 
 
-def _write_config(peft_model: PeftModel, folder: Path) -> None:
-    config = peft_model.peft_config["default"].to_dict()
-    config["base_model_name_or_path"] = ENCODER_NAME
-    config["inference_mode"] = True
+def _trained(model: SentimentModel, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
+    """What is to be saved of the encoder: LoRA in peft's own format, which its other tools read; else by the weights' names."""
+    if isinstance(model.encoder, PeftModel) and recipe.method is Method.LORA:
+        yield from get_peft_model_state_dict(model.encoder).items()
+        return
+    for name, value in model.encoder.named_parameters():
+        if value.requires_grad or "ranknum" in name:
+            yield name, value.detach()
+
+
+@torch.no_grad()
+def _fill(encoder: nn.Module, saved: dict[str, Tensor]) -> None:
+    weights = dict(encoder.named_parameters())
+    for name, value in saved.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise TrainingError(f"the adapter's {name} does not fit this encoder")
+        weights[name].copy_(value)
+
+
+def _write_config(model: SentimentModel, recipe: Recipe, folder: Path) -> None:
+    config: dict[str, Any] = {"method": recipe.method.value}
+    if isinstance(model.encoder, PeftModel) and recipe.method is Method.LORA:
+        config = {**model.encoder.peft_config["default"].to_dict(), "inference_mode": True}
+    config["base_model_name_or_path"] = shown_name(recipe.encoder)
     text = json.dumps(config, indent=2, sort_keys=True, default=sorted)
     (folder / ADAPTER_CONFIG).write_text(text + "\n", "utf-8")

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from training.calibrate import read_temperature
 from training.contract import MAX_LENGTH
-from training.encoder import fetch_encoder
 from training.export import export
-from training.model import load_encoder, load_model
 from training.paths import adapter_dir
 from training.predict import LogitsModel, OnnxModel, TorchModel
-from training.quiet import quiet_libraries
 from training.repository import MODEL_FILE, VERSION
 from training.steps import Say
+from training.trained import load_trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,7 @@ def load_served(runtime: str, adapter: Path | None, say: Say) -> Served:
     """
     folder = adapter or adapter_dir()
     if runtime == "torch":
-        with quiet_libraries():
-            return Served(TorchModel(load_model(folder, load_encoder(fetch_encoder()))), read_temperature(folder))
+        return Served(TorchModel(load_trained(folder).model), read_temperature(folder))
     with _repository(adapter) as repository:
         exported = export(folder, repository, say=say)
         return Served(OnnxModel(exported.folder / VERSION / MODEL_FILE), read_temperature(folder))

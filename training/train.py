@@ -3,68 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from training.adapter import RECIPE_FILE
 from training.calibrate import fit_temperature, write_temperature
 from training.card import model_card
-from training.data import Snippet, Split, load_snippets, manifest, of_split
+from training.corpus import Corpus, of_snippets, prepared
+from training.data import load_snippets
 from training.encoder import fetch_encoder
 from training.evaluate import Evaluation, compare, label_indices, predict
-from training.examples import from_snippets
 from training.files import atomic_folder
-from training.finetune import TrainingRun, finetune
-from training.model import load_encoder, load_model, save_adapter
+from training.finetune.trainer import Material, TrainingRun, Watch, finetune
+from training.model import save_adapter
 from training.predict import TorchModel, logits_of
 from training.quiet import quiet_libraries
 from training.recipe import Recipe
 from training.steps import Say, silent
-from training.tokens import load_tokenizer, token_ids, tokenizer_of_encoder
+from training.tokens import load_tokenizer, token_ids, tokenizer_json
+from training.trained import Trained, load_trained, untouched
 
 METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
 EVALUATION_MAX_LENGTH = 256
 
 
-def train(recipe: Recipe, out: Path, say: Say = silent) -> Evaluation:
+def train(recipe: Recipe, out: Path, say: Say = silent, *, data: Path | None = None, watch: Watch | None = None) -> Evaluation:
     """Train an adapter, put it at `out` with its card, and return its figures on the test split.
 
+    `data` is a folder of `tidings data prepare`; without it the snippets of the shipped model are learned from.
+
     Raises:
-        TrainingError: the data or the encoder could not be fetched.
+        TrainingError: the data or the encoder could not be fetched or read.
     """
-    say("Fetching the snippets and the encoder")
-    snippets, encoder = load_snippets(), fetch_encoder()
+    say("Fetching the data and the encoder")
+    corpus = prepared(data, recipe) if data else of_snippets(load_snippets(), recipe)
+    tokenizer, encoder = tokenizer_json(fetch_encoder(recipe.encoder)), untouched(recipe, for_training=True)
     with atomic_folder(out) as folder:
-        with quiet_libraries():
-            base = load_encoder(encoder, recipe.encoder_dropout)
-        parts = of_split(snippets, Split.TRAIN), of_split(snippets, Split.VALIDATION)
-        say(f"Training on {len(parts[0]):,} snippets")
+        say(f"Training on {len(corpus.train):,} texts")
         with quiet_libraries(bars=True):
-            model, run = finetune(recipe, base, tokenizer_of_encoder(), *parts)
+            model, run = finetune(recipe, Material(encoder, tokenizer, corpus.train, corpus.validation), watch)
         save_adapter(model, recipe, folder)
-        return finish(folder, snippets, run, say)
+        return finish(folder, corpus, run, say)
 
 
-def finish(folder: Path, snippets: Sequence[Snippet], run: TrainingRun, say: Say = silent) -> Evaluation:
+def finish(folder: Path, corpus: Corpus, run: TrainingRun, say: Say = silent) -> Evaluation:
     """Calibrate and evaluate the adapter as it was saved, at half precision, and write its figures and card beside it."""
-    with quiet_libraries():
-        model = TorchModel(load_model(folder, load_encoder(fetch_encoder())))
+    trained = load_trained(folder)
     say("Fitting the temperature on the validation split")
-    temperature = _temperature(model, of_split(snippets, Split.VALIDATION))
+    temperature = _temperature(trained, corpus)
     write_temperature(folder, temperature)
     say("Evaluating on the test split")
-    examples = from_snippets(of_split(snippets, Split.TEST))
-    predictions = predict(model, examples, EVALUATION_MAX_LENGTH, temperature)
-    evaluation = Evaluation("torch", "test", temperature, compare(examples, predictions))
-    write_measured(folder, evaluation, run, snippets)
+    predictions = predict(TorchModel(trained.model), corpus.test_examples, EVALUATION_MAX_LENGTH, temperature)
+    evaluation = Evaluation("torch", "test", temperature, compare(corpus.test_examples, predictions))
+    write_measured(folder, evaluation, run, corpus)
     return evaluation
 
 
-def write_measured(folder: Path, evaluation: Evaluation, run: TrainingRun, snippets: Sequence[Snippet]) -> None:
+def write_measured(folder: Path, evaluation: Evaluation, run: TrainingRun, corpus: Corpus) -> None:
     """Write `metrics.json` and the model card made from it."""
-    measured = {"run": asdict(run), "manifest": manifest(snippets), "test": asdict(evaluation)}
+    measured = {"run": asdict(run), "manifest": corpus.manifest, "test": asdict(evaluation)}
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2) + "\n", "utf-8")
     write_card(folder)
 
@@ -75,8 +73,8 @@ def write_card(folder: Path) -> None:
     (folder / CARD_FILE).write_text(model_card(Recipe.read(folder / RECIPE_FILE), measured), "utf-8")
 
 
-def _temperature(model: TorchModel, validation: Sequence[Snippet]) -> float:
-    examples = from_snippets(validation)
-    cutter = load_tokenizer(tokenizer_of_encoder(), EVALUATION_MAX_LENGTH)
-    rows = token_ids(cutter, [example.text for example in examples])
-    return fit_temperature(logits_of(model, rows, progress="Calibrating"), label_indices(examples))
+def _temperature(trained: Trained, corpus: Corpus) -> float:
+    cutter = load_tokenizer(trained.tokenizer, EVALUATION_MAX_LENGTH)
+    rows = token_ids(cutter, [example.text for example in corpus.validation_examples])
+    logits = logits_of(TorchModel(trained.model), rows, progress="Calibrating")
+    return fit_temperature(logits, label_indices(corpus.validation_examples))

@@ -11,9 +11,9 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 
 import training.build
 import training.command_line
-import training.served
 import training.tokens
 import training.train
+import training.trained
 from training.calibrate import write_temperature
 from training.data import RawSnippet, Snippet, Source, assign
 from training.model import SentimentModel, load_encoder, new_model, save_adapter
@@ -81,8 +81,8 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """Put the tiny encoder, its tokenizer and the learnable texts in place of the real ones; return the encoder's folder."""
     tiny_encoder(folder)
     (folder / "tokenizer.json").write_text(tokenizer_file(), "utf-8")
-    for module in (training.build, training.train, training.tokens, training.served):
-        monkeypatch.setattr(module, "fetch_encoder", lambda: folder)
+    for module in (training.train, training.tokens, training.trained):
+        monkeypatch.setattr(module, "fetch_encoder", lambda _name="": folder)
     for module in (training.build, training.train, training.command_line):
         monkeypatch.setattr(module, "load_snippets", snippets)
     return folder

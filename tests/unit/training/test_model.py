@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
 
-from tests.unit.training.builders import tiny_encoder, tiny_model
+from tests.unit.training.builders import tiny_encoder
 from training.adapter import adapter_sha256
 from training.data import LABELS, label_of
 from training.errors import TrainingError
 from training.model import load_encoder, load_model, mean_pool, merge, new_model, save_adapter, soft_labels
 from training.quiet import quiet_libraries
-from training.recipe import Recipe
+from training.recipe import Method, Recipe
 
 RECIPE = Recipe(lora_rank=2, lora_alpha=4, head_dropout=0.0)
 IDS = torch.tensor([[2, 4, 5, 3], [2, 6, 3, 0]])
@@ -117,7 +117,20 @@ def test_a_folder_without_an_adapter_is_named(tmp_path) -> None:
         load_model(tmp_path, tiny_encoder(tmp_path / "encoder"))
 
 
-def test_a_model_without_an_adapter_cannot_be_saved_as_one(tmp_path) -> None:
-    """A mistake of the caller, not of a person."""
-    with pytest.raises(TypeError, match="has an adapter"):
-        save_adapter(tiny_model(tmp_path / "encoder"), RECIPE, tmp_path / "adapter")
+def test_weights_for_another_encoder_are_refused(tmp_path) -> None:
+    """A full fine-tune of one encoder is not poured into another."""
+    recipe = Recipe(method=Method.FULL)
+    with quiet_libraries():
+        model = new_model(tiny_encoder(tmp_path / "encoder"), recipe)
+    save_adapter(model, recipe, tmp_path / "adapter")
+    with quiet_libraries():
+        smaller = load_encoder(tmp_path / "encoder", layers=1)
+    with pytest.raises(TrainingError, match="does not fit this encoder"):
+        load_model(tmp_path / "adapter", smaller)
+
+
+def test_an_encoder_cannot_be_cut_where_it_has_no_layer(tmp_path) -> None:
+    """The message says how many there are."""
+    tiny_encoder(tmp_path)
+    with pytest.raises(TrainingError, match="has 2 layers, not 3"):
+        load_encoder(tmp_path, layers=3)
