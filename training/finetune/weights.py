@@ -1,7 +1,7 @@
 """The trained weights of a run: their running average, and the best seen so far.
 
-Averaging: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; the decay grows with the steps, as
-in Tarvainen and Valpola, "Mean Teachers", NeurIPS 2017, so that the first steps are soon forgotten.
+Averaging: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; the decay grows with the
+steps, as in Tarvainen and Valpola, "Mean Teachers", NeurIPS 2017, so that the first steps are soon forgotten.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def jar_of(monkeypatch, tmp_path, members: dict[str, bytes]) -> None:
 
 
 def test_weights_come_back_out_of_onnx(monkeypatch, tmp_path) -> None:
-    """What the jar holds as ONNX is loaded by transformers, and every weight is what it was; the second time nothing is made."""
+    """What the jar holds as ONNX is loaded by transformers, every weight as it was; the second time nothing is made."""
     with quiet_libraries():
         bert = tiny_encoder(tmp_path / "tiny")
     exported = exported_as_a_tool_would(bert)

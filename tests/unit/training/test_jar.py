@@ -46,7 +46,9 @@ def test_another_jar_than_the_pinned_is_refused(tmp_path, monkeypatch) -> None:
 
 def test_a_failed_download_says_why(tmp_path, monkeypatch) -> None:
     """Maven's first error is the reason; those that follow say how to read it."""
-    maven_that(monkeypatch, writes=None, code=1, says="[INFO] x\n[ERROR] \n[ERROR] Could not find artifact\n[ERROR] -> [Help 1]")
+    maven_that(
+        monkeypatch, writes=None, code=1, says="[INFO] x\n[ERROR] \n[ERROR] Could not find artifact\n[ERROR] -> [Help 1]"
+    )
     with pytest.raises(TrainingError, match="with Maven: Could not find artifact"):
         fetch_jar(JAR, tmp_path / "thing.jar")
 

@@ -92,7 +92,9 @@ def test_preservation_keeps_embeddings_where_they_were(tmp_path) -> None:
     for weight in (0.0, 20.0):
         model, _ = trained(tmp_path / f"w{weight}", replace(BASE, preserve=weight))
         moved = embeddings_of(model.encoder, ids)
-        cosines.append(float(np.mean((moved * reference).sum(1) / np.linalg.norm(moved, axis=1) / np.linalg.norm(reference, axis=1))))
+        cosines.append(
+            float(np.mean((moved * reference).sum(1) / np.linalg.norm(moved, axis=1) / np.linalg.norm(reference, axis=1)))
+        )
     assert cosines[1] > cosines[0]
     assert cosines[1] > 0.9
 
@@ -136,7 +138,7 @@ def test_a_part_without_texts_is_refused(tmp_path) -> None:
 
 
 def test_lower_layers_learn_more_slowly(tmp_path) -> None:
-    """The head at the full rate, each layer below at a share of the one above, the embeddings the slowest; no decay on biases."""
+    """The head at the full rate, each layer below at a share of it, the embeddings the slowest; no decay on biases."""
     recipe = replace(BASE, method=Method.FULL, layer_decay=0.5, learning_rate=1.0, weight_decay=0.1)
     model = new_model(tiny_encoder(tmp_path), recipe)
     rates = {id(value): group["lr"] for group in parameter_groups(model, recipe) for value in group["params"]}
