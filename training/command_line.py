@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +22,9 @@ from training.examples import Example, from_snippets, read_tsv
 from training.files import atomic_path
 from training.paths import build_dir
 from training.variant import Variant
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -51,20 +56,56 @@ def errors_as_one_line() -> Iterator[None]:
         typer.secho(f"tidings: {error}", fg="red", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.secho("tidings: interrupted; nothing was changed", fg="yellow", err=True)
+        typer.secho("tidings: interrupted; no result was changed", fg="yellow", err=True)
         sys.exit(130)
 
 
-def train(out: Path | None, *, epochs: float, seed: int, learning_rate: float) -> None:
-    """Run `tidings train`."""
-    from training.recipe import Recipe
+def train(out: Path | None, data: Path | None, choices: Choices, *, resume: bool, tensorboard: bool) -> None:
+    """Run `tidings train`. Checkpoints lie beside the result until it is there, so that a broken run can go on."""
+    from training.finetune.trainer import Watch
     from training.report import show
     from training.train import train as run
 
     target = out or build_dir() / "sentiment"
-    evaluation = run(Recipe(epochs=epochs, seed=seed, learning_rate=learning_rate), target, _say)
+    checkpoints = target.parent / f"{target.name}.checkpoints"
+    if not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    watch = Watch(checkpoints, resume=resume, logs=target.parent / f"{target.name}.logs" if tensorboard else None)
+    evaluation = run(choices.recipe(), target, _say, data=data, watch=watch)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     show(evaluation, Console())
     typer.echo(f"The adapter is at {_shown(target)}. To serve it: tidings export --adapter {_shown(target)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person wants: a recipe, by its name or file, and single values as `name=value`, which win over it."""
+
+    name: str
+    values: Sequence[str]
+
+    def recipe(self) -> Recipe:
+        """Return the recipe of these choices.
+
+        Raises:
+            TrainingError: the file cannot be read, or a value is not one that the field takes.
+        """
+        from training.recipe import Recipe
+        from training.recipes import recipe_file
+
+        base = asdict(Recipe.read(recipe_file(self.name)))
+        return Recipe.of({**base, **dict(map(_value, self.values))}, "--set")
+
+
+def _value(pair: str) -> tuple[str, Any]:
+    """The value as JSON where it is some, and else as the text it is, so that `method=full` needs no quotes."""
+    name, equals, text = pair.partition("=")
+    if not equals:
+        raise TrainingError(f"--set {pair}: expected name=value, as in --set epochs=2")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
 
 
 def evaluate(choice: Choice, *, as_json: bool) -> None:

@@ -33,9 +33,19 @@ Adapter = Annotated[Path | None, typer.Option(help="The adapter's folder. [defau
 Repository = Annotated[
     Path | None, typer.Option("--model-repository", "-m", help="Triton's models. [default: triton_repo]", show_default=False)
 ]
-Epochs = Annotated[float, typer.Option(min=0.01, help="Most passes over the training split; early stopping may end sooner.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seeds weights, dropout and order.")]
-LearningRate = Annotated[float, typer.Option(min=1e-7, help="Peak of the linear schedule.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="A folder of `tidings data prepare`. [default: the ICWSM-2014 snippets]", show_default=False),
+]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="sentiment, lora, or a JSON file: another model's recipe.json, say, or a part of one.")
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A value of the recipe, as name=value; can be given again.", metavar="NAME=VALUE"),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that broke off on its way to OUT.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write curves for TensorBoard beside OUT.")]
 Out = Annotated[
     Path | None, typer.Option(help="Where the adapter goes. [default: build/training/sentiment]", show_default=False)
 ]
@@ -67,22 +77,33 @@ def register(app: typer.Typer) -> None:
     data_commands.register(app)
 
 
-def train(out: Out = None, epochs: Epochs = 4.0, seed: Seed = 7, learning_rate: LearningRate = 5e-4) -> None:
-    """Fine-tune a sentiment adapter on the ICWSM-2014 snippets.
+def train(
+    out: Out = None,
+    data: Data = None,
+    recipe: RecipeName = "sentiment",
+    values: Values = None,
+    resume: Resume = False,
+    tensorboard: TensorBoard = False,
+) -> None:
+    """Fine-tune a sentiment model, on the ICWSM-2014 snippets or on your own data.
 
-    Fetches the data and the encoder the first time. Takes about half an hour on two cores. Only a finished adapter is
-    kept: Ctrl-C leaves nothing half-written. To serve the result: `tidings export --adapter OUT`.
+    Fetches the data and the encoder the first time. Takes about half an hour on two cores. Only a finished model is kept;
+    a run that broke off, by Ctrl-C too, goes on from its last epoch with --resume. To serve the result: `tidings export
+    --adapter OUT`. What a recipe can hold, and what is trained by which method, is in docs/training.md.
 
     For example:
 
-        tidings train                              # the recipe of the committed adapter
-        tidings train --seed 11 --out build/seed-11
-        tidings train --epochs 0.1                 # a try, two minutes
+        tidings train                              # the recipe of the shipped model
+        tidings train --recipe lora --set seed=11 --out build/seed-11
+        tidings train --set epochs=0.1             # a try, two minutes
+        tidings train --data build/training/data --set method=full --set learning_rate=5e-5
+        tidings train --recipe mine.json --resume --tensorboard
     """
     from training import command_line
 
     with command_line.errors_as_one_line():
-        command_line.train(out, epochs=epochs, seed=seed, learning_rate=learning_rate)
+        choices = command_line.Choices(recipe, values or [])
+        command_line.train(out, data, choices, resume=resume, tensorboard=tensorboard)
 
 
 def evaluate(

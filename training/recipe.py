@@ -32,7 +32,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Every choice of a run. The defaults are those of the committed adapter."""
+    """Every choice of a run. The defaults are a plain LoRA on MiniLM; the shipped model's are in `training.recipes`."""
 
     encoder: str = MINILM.name
     """A name of `training.encoder`, or the folder of a BERT of your own."""

@@ -1,6 +1,7 @@
 import importlib
 import importlib.util
 import json
+import random
 import subprocess
 import sys
 
@@ -100,14 +101,69 @@ def test_a_mistake_is_one_line_and_exit_code_1(app: typer.Typer, tmp_path) -> No
     assert shown.stderr.startswith("tidings: ")
 
 
-def test_ctrl_c_is_exit_code_130(app: typer.Typer, monkeypatch, tmp_path) -> None:
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A recipe for the tiny world, in a file."""
+    monkeypatch.setattr(training.command_line, "build_dir", lambda: tmp_path / "build")
+    tiny_world(monkeypatch, tmp_path / "encoder")
+    file = tmp_path / "small.json"
+    file.write_text('{"epochs": 1, "batch_size": 8, "lora_rank": 2, "lora_alpha": 4, "bf16": false}')
+    return file
+
+
+def test_ctrl_c_is_exit_code_130(app: typer.Typer, small, monkeypatch, tmp_path) -> None:
     """And nothing is left of the run."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training.train, "finetune", interrupted)
-    tiny_world(monkeypatch, tmp_path / "encoder")
-    shown = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "out" / "adapter")])
+    shown = CliRunner().invoke(app, ["train", "--recipe", str(small), "--out", str(tmp_path / "out" / "adapter")])
     assert shown.exit_code == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_training_takes_a_recipe_and_single_values(app: typer.Typer, small, tmp_path) -> None:
+    """The file first, then what is set; the whole recipe lies beside the result, and no checkpoint does."""
+    command = ["train", "--recipe", str(small), "--set", "method=head", "--set", "seed=3", "--out", str(tmp_path / "out" / "a")]
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    recipe = json.loads((tmp_path / "out" / "a" / "recipe.json").read_text())
+    assert (recipe["method"], recipe["seed"], recipe["batch_size"]) == ("head", 3, 8)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_your_own_data_is_trained_on(app: typer.Typer, small, tmp_path) -> None:
+    """What `tidings data prepare` made of a file, under its own name in the card."""
+    draw = random.Random(3)
+    words = {"good": "positive", "bad": "negative", "plain": "neutral"}
+    lines = []
+    for word, label in [pair for _ in range(40) for pair in words.items()]:
+        text = " ".join([*(f"{draw.randrange(16**6):06x}" for _ in range(6)), "is", word])
+        lines.append(json.dumps({"text": text, "label": label, "lang": "en"}))
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    prepared = CliRunner().invoke(app, ["data", "prepare", str(tmp_path / "mine.jsonl"), "--out", str(tmp_path / "mine")])
+    assert prepared.exit_code == 0, prepared.output
+    command = ["train", "--recipe", str(small), "--data", str(tmp_path / "mine"), "--out", str(tmp_path / "b")]
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert "mine" in card
+    assert "ICWSM" not in card
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "epochs"], "expected name=value"),
+        (["--set", "epoch=2"], "unknown field 'epoch'"),
+        (["--recipe", "nowhere"], "no recipe nowhere: give the path of a JSON file, or one of lora, sentiment"),
+        (["--data", "nowhere"], "was not made by `tidings data prepare`"),
+        (["--resume"], "leave out --resume"),
+    ],
+)
+def test_what_cannot_be_trained_is_answered_in_one_line(app: typer.Typer, small, options: list[str], message: str) -> None:
+    """Before the first step."""
+    shown = CliRunner().invoke(app, ["train", "--recipe", str(small), *options])
+    assert shown.exit_code == 1
+    assert message in shown.output
