@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from training.data import Split, load_snippets, of_split
 from training.device import Device
@@ -24,6 +25,7 @@ from training.paths import build_dir
 from training.variant import Variant
 
 if TYPE_CHECKING:
+    from training.makers import Maker
     from training.recipe import Recipe
 
 EVALUATION_FILE = "evaluation.json"
@@ -60,21 +62,106 @@ def errors_as_one_line() -> Iterator[None]:
         sys.exit(130)
 
 
-def train(out: Path | None, data: Path | None, choices: Choices, *, resume: bool, tensorboard: bool) -> None:
+def train(out: Path | None, data: Path | None, choices: Choices, way: Way) -> None:
     """Run `tidings train`. Checkpoints lie beside the result until it is there, so that a broken run can go on."""
     from training.finetune.trainer import Watch
     from training.report import show
+    from training.train import Order
     from training.train import train as run
 
     target = out or build_dir() / "sentiment"
     checkpoints = target.parent / f"{target.name}.checkpoints"
-    if not resume:
+    if not way.resume:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    watch = Watch(checkpoints, resume=resume, logs=target.parent / f"{target.name}.logs" if tensorboard else None)
-    evaluation = run(choices.recipe(), target, _say, data=data, watch=watch)
+    logs = target.parent / f"{target.name}.logs" if way.tensorboard else None
+    watch = Watch(checkpoints, resume=way.resume, logs=logs)
+    evaluation = run(choices.recipe(), target, _say, Order(data, way.maker(), watch))
     shutil.rmtree(checkpoints, ignore_errors=True)
     show(evaluation, Console())
     typer.echo(f"The adapter is at {_shown(target)}. To serve it: tidings export --adapter {_shown(target)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to come to a model: by the whole training part, by `shots` texts a label, by none, or on from an adapter."""
+
+    shots: int | None = None
+    zero_shot: bool = False
+    going_on_from: Path | None = None
+    resume: bool = False
+    tensorboard: bool = False
+
+    def maker(self) -> Maker:
+        """Return what makes the model.
+
+        Raises:
+            TrainingError: more than one way was asked for.
+        """
+        from training import makers
+
+        chosen = [self.shots is not None, self.zero_shot, self.going_on_from is not None]
+        if sum(chosen) > 1:
+            raise TrainingError("--shots, --zero-shot and --from are three ways: choose one")
+        if self.shots is not None:
+            return makers.of_few(self.shots)
+        if self.zero_shot:
+            return makers.of_descriptions
+        return makers.going_on(self.going_on_from) if self.going_on_from else makers.fine_tuned
+
+
+def search(choices: Choices, data: Path | None, trials: int, storage: Path | None, *, as_json: bool) -> None:
+    """Run `tidings search`: fine-tunes by one recipe after another, and writes the best beside the study."""
+    from training.corpus import of_snippets, prepared
+    from training.finetune.search import best_recipe, ranked
+    from training.finetune.search import search as run
+    from training.finetune.trainer import Heard, Watch
+    from training.makers import fine_tuned
+
+    base, file = choices.recipe(), storage or build_dir() / "search.db"
+
+    def one(recipe: Recipe, heard: Heard) -> float:
+        corpus = prepared(data, recipe) if data else of_snippets(load_snippets(), recipe)
+        return fine_tuned(recipe, corpus, Watch(heard=heard))[2].validation_macro_f1
+
+    study = run(base, one, trials, file)
+    best = best_recipe(base, study)
+    best.write(file.with_suffix(".json"))
+    rows = [{"trial": trial.number, "macro_f1": trial.value, **trial.params} for trial in ranked(study)]
+    _table("trials, by validation macro-F1", rows, as_json=as_json)
+    typer.echo(f"To train by the best: tidings train --recipe {_shown(file.with_suffix('.json'))}", err=as_json)
+
+
+def runs(folders: Sequence[Path], *, as_json: bool) -> None:
+    """Run `tidings runs`."""
+    from training.finetune import runs as found
+
+    every = found.find_runs(folders or [build_dir()])
+    if as_json:
+        typer.echo(json.dumps(found.as_json(every), indent=2))
+        return
+    fields = found.differences(every)
+    rows = [
+        {
+            "run": run.name,
+            "macro_f1": run.macro_f1,
+            "ece": run.ece,
+            "validation": run.validation_macro_f1,
+            "minutes": run.seconds / 60,
+            **{name: getattr(run.recipe, name) for name in fields},
+        }
+        for run in every
+    ]
+    _table("runs, by macro-F1 on the test split", rows, as_json=False)
+
+
+def _table(title: str, rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(*(rows[0] if rows else ()), title=title)
+    for row in rows:
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console().print(table)
 
 
 @dataclass(frozen=True, slots=True)

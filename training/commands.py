@@ -44,6 +44,22 @@ Values = Annotated[
     list[str] | None,
     typer.Option("--set", help="A value of the recipe, as name=value; can be given again.", metavar="NAME=VALUE"),
 ]
+Shots = Annotated[int | None, typer.Option(min=2, help="Learn from so many texts of each label alone.", show_default=False)]
+ZeroShot = Annotated[
+    bool, typer.Option("--zero-shot", help="Learn from descriptions of the labels, and from no labelled text.")
+]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", help="Go on from this adapter with --data, replaying what it was made of.", show_default=False),
+]
+Trials = Annotated[int, typer.Option(min=1, help="How many recipes to have tried in the end.")]
+Storage = Annotated[
+    Path | None,
+    typer.Option(help="The file of what was tried. [default: build/training/search.db]", show_default=False),
+]
+Folders = Annotated[
+    list[Path] | None, typer.Argument(help="Runs, or folders of them. [default: build/training]", show_default=False)
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that broke off on its way to OUT.")]
 TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write curves for TensorBoard beside OUT.")]
 Out = Annotated[
@@ -72,6 +88,8 @@ For = Annotated[Device, typer.Option(help="Where Triton is to run the model.")]
 def register(app: typer.Typer) -> None:
     """Add the commands of training to the command line."""
     app.command("train")(train)
+    app.command("search")(search)
+    app.command("runs")(runs)
     app.command("evaluate")(evaluate)
     app.command("export")(export)
     data_commands.register(app)
@@ -82,6 +100,9 @@ def train(
     data: Data = None,
     recipe: RecipeName = "sentiment",
     values: Values = None,
+    shots: Shots = None,
+    zero_shot: ZeroShot = False,
+    going_on_from: From = None,
     resume: Resume = False,
     tensorboard: TensorBoard = False,
 ) -> None:
@@ -98,12 +119,53 @@ def train(
         tidings train --set epochs=0.1             # a try, two minutes
         tidings train --data build/training/data --set method=full --set learning_rate=5e-5
         tidings train --recipe mine.json --resume --tensorboard
+        tidings train --data mine --shots 8        # from eight texts a label
+        tidings train --data mine --zero-shot      # from none, by descriptions of the labels
+        tidings train --data new --from build/training/sentiment   # on, without forgetting
     """
     from training import command_line
 
     with command_line.errors_as_one_line():
-        choices = command_line.Choices(recipe, values or [])
-        command_line.train(out, data, choices, resume=resume, tensorboard=tensorboard)
+        way = command_line.Way(shots, zero_shot, going_on_from, resume, tensorboard)
+        command_line.train(out, data, command_line.Choices(recipe, values or []), way)
+
+
+def search(
+    recipe: RecipeName = "sentiment",
+    values: Values = None,
+    data: Data = None,
+    trials: Trials = 20,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Look for a better recipe: fine-tune by one after another, and give up early on those that lag behind.
+
+    What was tried is kept in a file, so that the search goes on where it stopped, Ctrl-C or not, and more trials can be
+    asked for later. Judged by the validation split alone.
+
+    For example:
+
+        tidings search --trials 30
+        tidings search --data build/mine --recipe lora --set epochs=1
+    """
+    from training import command_line
+
+    with command_line.errors_as_one_line():
+        command_line.search(command_line.Choices(recipe, values or []), data, trials, storage, as_json=as_json)
+
+
+def runs(folders: Folders = None, as_json: Json = False) -> None:
+    """Compare finished runs: their figures, and the choices in which they differ.
+
+    For example:
+
+        tidings runs                               # what lies in build/training
+        tidings runs build/seed-7 build/seed-11 --json
+    """
+    from training import command_line
+
+    with command_line.errors_as_one_line():
+        command_line.runs(folders or [], as_json=as_json)
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from training.adapter import RECIPE_FILE
@@ -11,39 +11,46 @@ from training.calibrate import fit_temperature, write_temperature
 from training.card import model_card
 from training.corpus import Corpus, of_snippets, prepared
 from training.data import load_snippets
-from training.encoder import fetch_encoder
 from training.evaluate import Evaluation, compare, label_indices, predict
 from training.files import atomic_folder
-from training.finetune.trainer import Material, TrainingRun, Watch, finetune
+from training.finetune.trainer import TrainingRun, Watch
+from training.makers import Maker, fine_tuned
 from training.model import save_adapter
 from training.predict import TorchModel, logits_of
-from training.quiet import quiet_libraries
 from training.recipe import Recipe
 from training.steps import Say, silent
-from training.tokens import load_tokenizer, token_ids, tokenizer_json
-from training.trained import Trained, load_trained, untouched
+from training.tokens import load_tokenizer, token_ids
+from training.trained import Trained, load_trained
 
 METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
 EVALUATION_MAX_LENGTH = 256
 
 
-def train(recipe: Recipe, out: Path, say: Say = silent, *, data: Path | None = None, watch: Watch | None = None) -> Evaluation:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted beside a recipe: whose data, by which way (see `training.makers`), and who looks on."""
+
+    data: Path | None = None
+    maker: Maker = fine_tuned
+    watch: Watch | None = None
+
+
+def train(recipe: Recipe, out: Path, say: Say = silent, order: Order | None = None) -> Evaluation:
     """Train an adapter, put it at `out` with its card, and return its figures on the test split.
 
-    `data` is a folder of `tidings data prepare`; without it the snippets of the shipped model are learned from.
+    An order's data are a folder of `tidings data prepare`; without it the snippets of the shipped model are learned from.
 
     Raises:
         TrainingError: the data or the encoder could not be fetched or read.
     """
     say("Fetching the data and the encoder")
-    corpus = prepared(data, recipe) if data else of_snippets(load_snippets(), recipe)
-    tokenizer, encoder = tokenizer_json(fetch_encoder(recipe.encoder)), untouched(recipe, for_training=True)
+    order = order or Order()
+    corpus = prepared(order.data, recipe) if order.data else of_snippets(load_snippets(), recipe)
     with atomic_folder(out) as folder:
         say(f"Training on {len(corpus.train):,} texts")
-        with quiet_libraries(bars=True):
-            model, run = finetune(recipe, Material(encoder, tokenizer, corpus.train, corpus.validation), watch)
-        save_adapter(model, recipe, folder)
+        model, kept, run = order.maker(recipe, corpus, order.watch)
+        save_adapter(model, kept, folder)
         return finish(folder, corpus, run, say)
 
 
