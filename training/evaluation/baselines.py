@@ -8,6 +8,7 @@ score is turned into numbers that rise with it and whose largest is the label by
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from textblob import TextBlob  # type: ignore[import-untyped]
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
 from training.evaluation.predictors import answer_in_chunks
+from training.files import atomic_path, sha256_of_text
 from training.metrics import Floats, Ints
 from training.predict import VADER_THRESHOLD
 
@@ -69,12 +71,34 @@ class Probe:
     name = "head-only"
     calibrated = True
 
-    def __init__(self, embedder: Embedder, texts: Sequence[str], labels: Ints, *, progress: bool = False) -> None:
-        """Fit logistic regression on texts with label indices [texts]; all three must occur."""
+    def __init__(self, embedder: Embedder, weights: Floats, bias: Floats) -> None:
+        """Take the head's weights [3, dimensions] and bias [3]."""
         self._embedder = embedder
-        vectors = answer_in_chunks(embedder.embeddings, texts, "embedding the training texts" if progress else "")
-        self._head = LogisticRegression(C=10.0, max_iter=1000).fit(vectors, labels)
+        self.weights = weights
+        self.bias = bias
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """Return float64 probabilities [texts, 3]."""
-        return np.asarray(self._head.predict_proba(self._embedder.embeddings(texts)), dtype=np.float64)
+        logits = self._embedder.embeddings(texts).astype(np.float64) @ self.weights.T + self.bias
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def fit_probe(embedder: Embedder, texts: Sequence[str], labels: Ints, *, progress: bool = False) -> Probe:
+    """Return a probe by logistic regression on texts with label indices [texts]; all three labels must occur."""
+    vectors = answer_in_chunks(embedder.embeddings, texts, "Embedding the training texts" if progress else "")
+    head = LogisticRegression(C=10.0, max_iter=1000).fit(vectors, labels)
+    return Probe(embedder, np.asarray(head.coef_), np.asarray(head.intercept_))
+
+
+def cached_probe(embedder: Embedder, texts: Sequence[str], labels: Ints, folder: Path, made_of: str) -> Probe:
+    """Return the probe that `folder` keeps of this training data and of the encoder `made_of`, fitted if there is none."""
+    known = sha256_of_text("\n".join((made_of, *texts, *map(str, labels.tolist()))))
+    path = folder / f"head-only-{known[:16]}.npz"
+    if path.is_file():
+        with np.load(path) as saved:
+            return Probe(embedder, saved["weights"], saved["bias"])
+    probe = fit_probe(embedder, texts, labels, progress=True)
+    with atomic_path(path) as unfinished:
+        np.savez(unfinished, weights=probe.weights, bias=probe.bias)
+    return probe

@@ -44,11 +44,25 @@ class Forced:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """The rows of one tenth of the scale of confidence: how sure the predictor was on average, and how often right."""
+
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetFigures:
-    """One predictor on one set. `forced` is None where the set has all three labels; slices without rows are left out."""
+    """One predictor on one set.
+
+    `forced` is None where the set has all three labels, `reliability` is empty where the numbers are no probabilities, and
+    slices without rows are left out.
+    """
 
     overall: Figures
     forced: Forced | None
+    reliability: Sequence[Bin]
     sources: Mapping[str, Figures]
     lengths: Mapping[str, Figures]
 
@@ -76,11 +90,21 @@ def set_figures(answered: Answered, seed: int = 0) -> dict[str, SetFigures]:
         name: SetFigures(
             overall[name],
             _forced(answered, name),
+            reliability(answered.probabilities[name], label_indices(examples)) if name in answered.calibrated else (),
             {part: figures[name] for part, figures in by_source.items()},
             {part: figures[name] for part, figures in by_length.items()},
         )
         for name in answered.probabilities
     }
+
+
+def reliability(probabilities: Floats, true: Ints, bins: int = 10) -> list[Bin]:
+    """Return the points of a reliability diagram of probabilities [rows, 3], from unsure to sure; empty bins are left out."""
+    confidence = probabilities.max(axis=1)
+    hit = probabilities.argmax(axis=1) == true
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    members = [np.flatnonzero(place == index) for index in range(bins)]
+    return [Bin(float(confidence[rows].mean()), float(hit[rows].mean()), len(rows)) for rows in members if len(rows)]
 
 
 def macro_f1(matrices: Floats | Ints, present: Ints) -> Floats:

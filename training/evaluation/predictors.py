@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from training.contract import BUCKETS
@@ -64,7 +65,7 @@ def answer(predictor: Predictor, texts: Sequence[str], what: str = "") -> Floats
 def answer_in_chunks(ask: Callable[[Sequence[str]], NDArray[Number]], texts: Sequence[str], what: str) -> NDArray[Number]:
     """Return what is answered to the texts, some hundred at a time; `what` names a progress bar, "" shows none."""
     starts = range(0, len(texts), CHUNK)
-    bar = track(starts, what, disable=not what, transient=True)
+    bar = track(starts, what, disable=not what, transient=True, console=Console(stderr=True))
     return np.concatenate([ask(texts[start : start + CHUNK]) for start in bar])
 
 

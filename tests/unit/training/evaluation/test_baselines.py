@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+import training.evaluation.baselines
 from tests.unit.training.builders import tiny_encoder, tiny_model, tokenizer_file
 from tests.unit.training.evaluation.stand_ins import WordPredictor, by_word
-from training.evaluation.baselines import Probe, ScorePredictor, textblob, vader
+from training.evaluation.baselines import ScorePredictor, cached_probe, fit_probe, textblob, vader
 from training.evaluation.predictors import ModelPredictor, answer
 from training.evaluation.topics import TorchEmbedder
 from training.predict import TorchModel, vader_labels
@@ -40,11 +41,25 @@ def test_the_probe_learns_a_word_and_leaves_the_encoder_alone(tmp_path) -> None:
     encoder = tiny_encoder(tmp_path)
     before = [weights.clone() for weights in encoder.parameters()]
     texts = [f"the {noun} is {word}" for noun in ("day", "film", "phone", "vote") for word in ("bad", "plain", "good")]
-    probe = Probe(TorchEmbedder(encoder, tokenizer_file()), texts, np.arange(len(texts)) % 3)
+    probe = fit_probe(TorchEmbedder(encoder, tokenizer_file()), texts, np.arange(len(texts)) % 3)
     answers = probe.probabilities(["the very day is bad", "the very film is good"])
     assert answers.argmax(axis=1).tolist() == [0, 2]
     assert answers.sum(axis=1) == pytest.approx(1.0)
     assert all((now == then).all() for now, then in zip(encoder.parameters(), before, strict=True))
+
+
+def test_a_probe_is_fitted_once_for_its_data_and_encoder(tmp_path, monkeypatch) -> None:
+    """Embedding the training texts takes minutes; other data or another encoder is another probe."""
+    embedder = TorchEmbedder(tiny_encoder(tmp_path / "encoder"), tokenizer_file())
+    texts, labels = ["bad", "plain", "good", "very good"], np.array([0, 1, 2, 2])
+    first = cached_probe(embedder, texts, labels, tmp_path, "tiny")
+    with monkeypatch.context() as patched:
+        patched.setattr(training.evaluation.baselines, "fit_probe", None)
+        again = cached_probe(embedder, texts, labels, tmp_path, "tiny")
+    assert again.probabilities(texts) == pytest.approx(first.probabilities(texts))
+    cached_probe(embedder, texts, np.array([0, 1, 2, 1]), tmp_path, "tiny")
+    cached_probe(embedder, texts, labels, tmp_path, "another")
+    assert len(list(tmp_path.glob("head-only-*.npz"))) == 3
 
 
 def test_a_model_answers_each_text_as_alone(tmp_path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 
-from training.evaluation.figures import Answered, SetFigures, set_figures
+from training.evaluation.figures import Answered, SetFigures, reliability, set_figures
 from training.evaluation.sets import EvaluationSet
 from training.examples import Example
 from training.metrics import Floats
@@ -83,3 +83,11 @@ def test_numbers_that_are_no_probabilities_have_no_calibration_error() -> None:
     """A word list's score says nothing of how often it is right."""
     answered = Answered(of([0, 1, 2]), {"list": rows([0, 1, 2])}, np.full(3, 5), frozenset())
     assert set_figures(answered)["list"].overall.ece is None
+    assert set_figures(answered)["list"].reliability == ()
+
+
+def test_a_reliability_diagram_sets_confidence_beside_accuracy() -> None:
+    """Ten rows at 0.8, of which seven are right, and two sure ones; nothing where no row is."""
+    table = np.concatenate([rows([0] * 10), rows([2, 2], sure=1.0)])
+    points = reliability(table, np.array([0] * 7 + [1] * 3 + [2, 2]))
+    assert [(round(p.confidence, 6), p.accuracy, p.rows) for p in points] == [(0.8, 0.7, 10), (1.0, 1.0, 2)]
