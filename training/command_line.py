@@ -95,7 +95,8 @@ def evaluate_widely(choice: Choice, asked: Asked, *, as_json: bool) -> None:
     from training.evaluation.sets import HOME, EvaluationSet
     from training.evaluation.tables import show
 
-    home = EvaluationSet(choice.input_file.stem if choice.input_file else HOME, _examples(choice))
+    split = HOME if choice.split is Split.TEST else f"{HOME} {choice.split.value}"
+    home = EvaluationSet(choice.input_file.stem if choice.input_file else split, _examples(choice))
     report = run(Model(choice.runtime, choice.adapter), home, asked, _say)
     content = write(report, build_dir(), asked.plot)
     if as_json:

@@ -52,7 +52,7 @@ def evaluate(model: Model, home: EvaluationSet, asked: Asked, say: Say) -> Repor
     """
     # Before minutes of work: is all there that was asked for?
     snippets = load_snippets()
-    sets = [sample(home, asked.rows), *_outside(snippets, asked)]
+    sets = [sample(home, asked.rows), *(_outside(snippets, asked.rows, say) if asked.outside else ())]
     suite = load_suite(data_dir(), asked.cases) if asked.behaviour else None
     articles = read_articles(data_dir(), asked.rows) if asked.topics else None
     subject = _subject(model, say)
@@ -76,11 +76,13 @@ def write(report: Report, folder: Path, plot: Path | None) -> dict[str, Any]:
     return content
 
 
-def _outside(snippets: Sequence[Snippet], asked: Asked) -> list[EvaluationSet]:
-    if not asked.outside:
-        return []
+def _outside(snippets: Sequence[Snippet], rows: int | None, say: Say) -> Iterator[EvaluationSet]:
     trained_on = [s.text for split in (Split.TRAIN, Split.VALIDATION) for s in of_split(snippets, split)]
-    return [sample(unseen(of, trained_on), asked.rows) for of in read_sets(data_dir())]
+    for of in (unseen(read, trained_on) for read in read_sets(data_dir())):
+        if of.examples:
+            yield sample(of, rows)
+        else:
+            say(f"Leaving out {of.name}: every text of it was trained on")
 
 
 def _subject(model: Model, say: Say) -> Subject:

@@ -101,8 +101,8 @@ def _rates(measured: Measured) -> dict[str, float]:
 def _lines(report: Report) -> Iterator[str]:
     left = {name: note.left_out_as_trained_on for name, note in report.sets.items() if note.left_out_as_trained_on}
     if left:
-        counts = ", ".join(f"{count:,} rows of {name}" for name, count in left.items())
-        yield f"Left out because they were trained on: {counts}."
+        counts = ", ".join(f"{count:,} of {name}" for name, count in left.items())
+        yield f"Rows left out because they were trained on: {counts}."
     if found := next(iter(report.variants.values())).behaviour:
         yield f"CheckList: {found.left_out:,} cases are no texts and were left out."
     if topics := report.topics:

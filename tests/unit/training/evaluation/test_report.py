@@ -52,7 +52,7 @@ def test_tables_show_all_variants_and_what_was_left_out(report: Report) -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     for words in ("icwsm", "mean abroad", "Vocabulary", "plain words", "nationality", "by neighbours", "blind"):
         assert words in shown
-    assert "Left out because they were trained on: 1 rows of icwsm, 1 rows of films." in shown
+    assert "Rows left out because they were trained on: 1 of icwsm, 1 of films." in shown
     assert "3 cases are no texts" in shown
     assert max(len(line) for line in shown.splitlines()) <= 80
 

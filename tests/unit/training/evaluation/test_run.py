@@ -77,11 +77,23 @@ def test_rows_that_were_trained_on_are_left_out(evaluate, tmp_path) -> None:
     assert report["sets"]["sst2"] == {"rows": 2, "left_out_as_trained_on": 1, "accuracy_ceiling": 1.0}
 
 
+def test_a_set_that_was_trained_on_whole_is_left_out_with_a_word(evaluate, tmp_path) -> None:
+    """There is nothing to measure on it, and the others are measured."""
+    write_sets(tmp_path / "data")
+    trained_on = next(s.text for s in snippets() if s.split.value == "train")
+    (tmp_path / "data" / "sst2" / "dev.tsv").write_text(f"label\ttext\npos\t{trained_on}\n")
+    shown, report = evaluate("--outside", "--no-baselines")
+    assert "sst2" not in report["sets"]
+    assert "Leaving out sst2: every text of it was trained on" in shown.stderr
+
+
 def test_a_persons_own_file_is_the_home_set(evaluate, tmp_path) -> None:
     """Under its own name, sampled as the others are."""
     (tmp_path / "mine.tsv").write_text("text\tlabel\n" + "the day is good\tpositive\nthe film is bad\tnegative\n" * 5)
     _, report = evaluate("--fairness", "--no-baselines", "--rows", "4", "--input", str(tmp_path / "mine.tsv"))
     assert {name: note["rows"] for name, note in report["sets"].items()} == {"mine": 4}
+    _, report = evaluate("--fairness", "--no-baselines", "--split", "validation")
+    assert set(report["sets"]) == {"icwsm validation"}
     assert report["variants"]["torch"]["abroad"] == {}
 
 
