@@ -15,7 +15,6 @@ import typer
 from training.data import Split
 from training.data import commands as data_commands
 from training.device import Device
-from training.evaluation.asked import Asked
 from training.variant import Variant
 
 for _package in ("torch", "transformers", "peft", "onnx", "onnxruntime", "openvino", "scipy"):
@@ -135,6 +134,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its users'
         tidings evaluate --review 0.9 --plot build/plots
     """
     from training import command_line
+    from training.evaluation.asked import Asked
 
     choice = command_line.Choice(model.value, adapter, split, input_)
     with command_line.errors_as_one_line():

@@ -22,12 +22,11 @@ from training.steps import Say
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model with the temperature of its probabilities, the most tokens it is given, and its weights' size in bytes."""
+    """A model with the temperature of its probabilities and the most tokens it is given."""
 
     model: LogitsModel
     temperature: float
     max_length: int = MAX_LENGTH
-    size: int = 0
 
 
 def load_served(runtime: str, adapter: Path | None, say: Say) -> Served:
@@ -42,13 +41,10 @@ def load_served(runtime: str, adapter: Path | None, say: Say) -> Served:
     folder = adapter or adapter_dir()
     if runtime == "torch":
         with quiet_libraries():
-            model = load_model(folder, load_encoder(fetch_encoder()))
-        size = sum(weights.nbytes for weights in model.parameters())
-        return Served(TorchModel(model), read_temperature(folder), size=size)
+            return Served(TorchModel(load_model(folder, load_encoder(fetch_encoder()))), read_temperature(folder))
     with _repository(adapter) as repository:
         exported = export(folder, repository, say=say)
-        path = exported.folder / VERSION / MODEL_FILE
-        return Served(OnnxModel(path), read_temperature(folder), size=path.stat().st_size)
+        return Served(OnnxModel(exported.folder / VERSION / MODEL_FILE), read_temperature(folder))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from training.examples import from_snippets
 from training.files import atomic_path
 from training.model import load_encoder, load_model
 from training.paths import adapter_dir, cache_dir
+from training.predict import size_of
 from training.quiet import quiet_libraries
 from training.served import load_served
 from training.steps import Say
@@ -90,10 +91,10 @@ def _subject(model: Model, say: Say) -> Subject:
     served = load_served(model.runtime, model.adapter, say)
     predictor = ModelPredictor(model.runtime, served.model, tokenizer, served.temperature)
     if model.runtime == "torch":
-        return Subject(predictor, served.size)
+        return Subject(predictor, size_of(served.model))
     trained = load_served("torch", model.adapter, say)
     reference = ModelPredictor("torch", trained.model, tokenizer, trained.temperature)
-    return Subject(predictor, served.size, reference)
+    return Subject(predictor, size_of(served.model), reference)
 
 
 def _baselines(snippets: Sequence[Snippet], say: Say) -> Iterator[Predictor]:
