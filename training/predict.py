@@ -63,10 +63,10 @@ class OpenVinoModel:
     """An exported model on OpenVINO, computing in bfloat16 where the processor can."""
 
     def __init__(self, path: Path, output: str = OUTPUT) -> None:
-        self.size = path.stat().st_size
         properties = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
         self._model = openvino.Core().compile_model(str(path), "CPU", properties)
         self._output = output
+        self.size = path.stat().st_size
 
     def logits(self, input_ids: Ids, attention_mask: Ids) -> NDArray[np.float32]:
         """Return float32 logits [batch, 3] for int64 ids and mask [batch, tokens]."""
