@@ -19,6 +19,7 @@ from training.metrics import ClassScores, ClusterBootstrap, Floats, Interval, In
 
 BANDS = (16, 32, 64)
 """The longest text of each band, in tokens with the two special ones; the last band has no end."""
+BAND_NAMES = (*(f"≤{band}" for band in BANDS), f">{BANDS[-1]}")
 RESAMPLES, RESAMPLES_OF_A_SLICE = 2000, 500
 
 
@@ -152,8 +153,7 @@ def _forced(answered: Answered, name: str) -> Forced | None:
 
 def _bands(lengths: Ints) -> dict[str, Ints]:
     edges = (0, *BANDS, np.iinfo(np.int64).max)
-    names = (*(f"≤{band}" for band in BANDS), f">{BANDS[-1]}")
     return {
         name: np.flatnonzero((lengths > low) & (lengths <= high))
-        for name, low, high in zip(names, edges, edges[1:], strict=False)
+        for name, low, high in zip(BAND_NAMES, edges, edges[1:], strict=False)
     }

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
+from training.data import LABELS
+from training.evaluation.figures import BAND_NAMES
 from training.evaluation.report import Measured, Report
 
 
@@ -21,6 +23,7 @@ def show(report: Report, console: Console) -> None:
 def _tables(report: Report) -> Iterator[Table]:
     first = next(iter(report.variants.values()))
     yield sets_table(report)
+    yield weak_spots_table(report)
     yield cost_table(report)
     if first.behaviour:
         yield behaviour_table(report)
@@ -43,6 +46,20 @@ def sets_table(report: Report) -> Table:
     if abroad := report.variants[first].abroad:
         means = (_or_nothing(report.variants[other].abroad["macro_f1"]) for other in others)
         table.add_row("mean abroad", "", _or_nothing(abroad["macro_f1"]), "", _or_nothing(abroad["ece"]), *means)
+    return table
+
+
+def weak_spots_table(report: Report) -> Table:
+    """Return, for the first variant, the F1 of each label and macro-F1 by length in tokens, a row a set."""
+    first, measured = next(iter(report.variants.items()))
+    table = Table(title=f"Where {first} is weak: F1 by label, macro-F1 by length in tokens", padding=0)
+    table.add_column("set", no_wrap=True)
+    for column in (*LABELS, *BAND_NAMES):
+        table.add_column(column, justify="right")
+    for name, found in measured.sets.items():
+        labels = (scores.f1 if scores.support else None for scores in found.overall.per_class.values())
+        bands = (found.lengths[band].macro_f1 if band in found.lengths else None for band in BAND_NAMES)
+        table.add_row(name, *map(_or_nothing, (*labels, *bands)))
     return table
 
 

@@ -50,7 +50,7 @@ def test_tables_show_all_variants_and_what_was_left_out(report: Report) -> None:
     console = Console(file=io.StringIO(), width=80)
     show(report, console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    for words in ("icwsm", "mean abroad", "Vocabulary", "plain words", "nationality", "by neighbours", "blind"):
+    for words in ("icwsm", "mean abroad", "Vocabulary", "plain words", "nationality", "by neighbours", "blind", "≤16"):
         assert words in shown
     assert "Rows left out because they were trained on: 1 of icwsm, 1 of films." in shown
     assert "3 cases are no texts" in shown
