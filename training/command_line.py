@@ -19,6 +19,7 @@ from rich.table import Table
 from training.data import Split, load_snippets, of_split
 from training.device import Device
 from training.errors import TrainingError
+from training.evaluation.asked import Asked
 from training.examples import Example, from_snippets, read_tsv
 from training.files import atomic_path
 from training.paths import build_dir
@@ -213,6 +214,23 @@ def evaluate(choice: Choice, *, as_json: bool) -> None:
         typer.echo(text)
     else:
         show(evaluation, Console())
+
+
+def evaluate_widely(choice: Choice, asked: Asked, *, as_json: bool) -> None:
+    """Run `tidings evaluate` with what it measures beyond one set."""
+    from training.evaluation.run import Model, write
+    from training.evaluation.run import evaluate as run
+    from training.evaluation.sets import HOME, EvaluationSet
+    from training.evaluation.tables import show
+
+    split = HOME if choice.split is Split.TEST else f"{HOME} {choice.split.value}"
+    home = EvaluationSet(choice.input_file.stem if choice.input_file else split, _examples(choice))
+    report = run(Model(choice.runtime, choice.adapter), home, asked, _say)
+    content = write(report, build_dir(), asked.plot)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        show(report, Console())
 
 
 def export(adapter: Path | None, repository: Path | None, target: Target, *, force: bool, embedding: bool = False) -> None:

@@ -74,6 +74,20 @@ Input = Annotated[
     ),
 ]
 Part = Annotated[Split, typer.Option(help="The split to evaluate on, without --input.")]
+Outside = Annotated[bool, typer.Option("--outside", help="Also every labelled set of the measuring data, none trained on.")]
+Behaviour = Annotated[bool, typer.Option("--behaviour", help="Also CheckList: what must and must not change a prediction.")]
+Fairness = Annotated[bool, typer.Option("--fairness", help="Also named groups swapped in sentences.")]
+Topics = Annotated[bool, typer.Option("--topics", help="Also topics without examples, beside the untouched encoder.")]
+Review = Annotated[
+    float | None,
+    typer.Option(min=0.5, max=0.999, help="Also the confidence that holds this precision on validation.", show_default=False),
+]
+Cases = Annotated[int, typer.Option(min=0, help="Most cases of each test of behaviour; 0 for all.")]
+Rows = Annotated[int, typer.Option(min=0, help="Most rows of each set, of the home set too; 0 for all.")]
+Baselines = Annotated[bool, typer.Option(help="Also VADER, TextBlob and a head on the untouched encoder.")]
+Plot = Annotated[
+    Path | None, typer.Option(help="Also draw reliability.svg and variants.svg into this folder.", show_default=False)
+]
 Force = Annotated[bool, typer.Option("--force", help="Export even if the repository holds this adapter already.")]
 Embedding = Annotated[
     bool, typer.Option("--embedding", help="Export the encoder too, as a second model, for topics known by their meaning.")
@@ -168,11 +182,20 @@ def runs(folders: Folders = None, as_json: Json = False) -> None:
         command_line.runs(folders or [], as_json=as_json)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - a command's options are its users'
     model: Model = Runtime.ONNX,
     adapter: Adapter = None,
     split: Part = Split.TEST,
     input_: Input = None,
+    outside: Outside = False,
+    behaviour: Behaviour = False,
+    fairness: Fairness = False,
+    topics: Topics = False,
+    review: Review = None,
+    plot: Plot = None,
+    cases: Cases = 100,
+    rows: Rows = 0,
+    baselines: Baselines = True,
     as_json: Json = False,
 ) -> None:
     """Measure a model on labelled texts, per source, with VADER on the same rows beside it.
@@ -180,16 +203,29 @@ def evaluate(
     Macro-F1 with 95 % bootstrap intervals, accuracy, precision, recall and F1 per label, the confusion matrix and the
     calibration error. Everything is also written to build/training/evaluation.json.
 
+    With --outside, --behaviour, --fairness, --topics, --review or --plot it measures more, beside TextBlob and a head on the
+    untouched encoder too, and writes build/training/report.json. The sets, CheckList and the topics are read from the folder
+    that TIDINGS_DATA_DIR names.
+
     For example:
 
         tidings evaluate                           # the exported model on the test split
         tidings evaluate --model torch --adapter build/seed-11
         tidings evaluate --input mine.tsv --json
+        tidings evaluate --outside --rows 500      # a first look at six sets, a few minutes
+        tidings evaluate --behaviour --fairness --no-baselines
+        tidings evaluate --review 0.9 --plot build/plots
     """
     from training import command_line
+    from training.evaluation.asked import Asked
 
+    choice = command_line.Choice(model.value, adapter, split, input_)
     with command_line.errors_as_one_line():
-        command_line.evaluate(command_line.Choice(model.value, adapter, split, input_), as_json=as_json)
+        asked = Asked(outside, behaviour, fairness, topics, baselines, cases or None, rows or None, review, plot)
+        if asked.anything:
+            command_line.evaluate_widely(choice, asked, as_json=as_json)
+        else:
+            command_line.evaluate(choice, as_json=as_json)
 
 
 def export(

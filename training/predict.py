@@ -36,6 +36,7 @@ class TorchModel:
 
     def __init__(self, model: SentimentModel) -> None:
         self._model = model.eval()
+        self.size = sum(weights.nbytes for weights in model.parameters())
 
     @torch.inference_mode()
     def logits(self, input_ids: Ids, attention_mask: Ids) -> NDArray[np.float32]:
@@ -49,6 +50,7 @@ class OnnxModel:
 
     def __init__(self, path: Path, output: str = OUTPUT) -> None:
         self._output = output
+        self.size = path.stat().st_size
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def logits(self, input_ids: Ids, attention_mask: Ids) -> NDArray[np.float32]:
@@ -64,6 +66,7 @@ class OpenVinoModel:
         properties = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
         self._model = openvino.Core().compile_model(str(path), "CPU", properties)
         self._output = output
+        self.size = path.stat().st_size
 
     def logits(self, input_ids: Ids, attention_mask: Ids) -> NDArray[np.float32]:
         """Return float32 logits [batch, 3] for int64 ids and mask [batch, tokens]."""
@@ -74,6 +77,11 @@ class OpenVinoModel:
 def exported_model(path: Path, variant: Variant) -> LogitsModel:
     """Return the exported model at `path` on the engine, and in the precision, that the variant is served by."""
     return OnnxModel(path) if variant is Variant.FP32 else OpenVinoModel(path)
+
+
+def size_of(model: LogitsModel) -> int:
+    """Return the bytes that a model's weights take, on disk where it was exported; 0 if it does not say."""
+    return int(getattr(model, "size", 0))
 
 
 def logits_of(

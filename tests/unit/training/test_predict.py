@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.unit.training.builders import tiny_model
-from training.predict import TorchModel, logits_of, probabilities, vader_labels
+from training.predict import TorchModel, logits_of, probabilities, size_of, vader_labels
 from training.tokens import pad
 
 ROWS = [[2, 4, 3], [2, 4, 5, 6, 7, 3], [2, 3], [2, 5, 4, 3]]
@@ -31,3 +31,15 @@ def test_probabilities_are_torchs_softmax() -> None:
 def test_vader_labels_at_its_authors_thresholds() -> None:
     """Plain cases in the order negative, neutral, positive."""
     assert vader_labels(["This is horrible!", "The box is on the table.", "I love it!"]).tolist() == [0, 1, 2]
+
+
+def test_a_model_says_how_large_it_is(tmp_path) -> None:
+    """In bytes: four to a weight in float32; what cannot say is 0."""
+    model = tiny_model(tmp_path)
+    assert size_of(TorchModel(model)) == 4 * sum(weights.numel() for weights in model.parameters())
+
+    class Bare:
+        def logits(self, input_ids, attention_mask):
+            return np.zeros((*(input_ids * attention_mask).shape[:1], 3), dtype=np.float32)
+
+    assert size_of(Bare()) == 0

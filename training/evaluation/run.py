@@ -1,0 +1,123 @@
+"""What `tidings evaluate` does beyond one set: the model and what stands beside it, measured on all that was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training.contract import MAX_LENGTH
+from training.data import Snippet, Split, load_snippets, of_split
+from training.encoder import ENCODER_NAME, fetch_encoder
+from training.evaluate import label_indices
+from training.evaluation import plots
+from training.evaluation.asked import Asked
+from training.evaluation.baselines import cached_probe, textblob, vader
+from training.evaluation.checklist import load_suite
+from training.evaluation.folder import data_dir
+from training.evaluation.predictors import ModelPredictor, Predictor, answer
+from training.evaluation.report import Plan, Report, as_json, measure
+from training.evaluation.sets import EvaluationSet, read_sets, sample, unseen
+from training.evaluation.stability import Subject
+from training.evaluation.threshold import ReviewThreshold, review_threshold
+from training.evaluation.topics import Article, TopicGate, TorchEmbedder, read_articles, topic_gate
+from training.examples import from_snippets
+from training.files import atomic_path
+from training.model import load_encoder, load_model
+from training.paths import adapter_dir, cache_dir
+from training.predict import size_of
+from training.quiet import quiet_libraries
+from training.served import load_served
+from training.steps import Say
+from training.tokens import load_tokenizer, tokenizer_of_encoder
+
+REPORT_FILE = "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model to measure: how it is run, "onnx" or "torch", and of which adapter, None for the committed one."""
+
+    runtime: str
+    adapter: Path | None = None
+
+
+def evaluate(model: Model, home: EvaluationSet, asked: Asked, say: Say) -> Report:
+    """Measure the model, and what stands beside it, on the home set and on all that was asked for.
+
+    Raises:
+        MissingDataError: what was asked for lies in the folder of the measuring data, and is not there.
+        TrainingError: there is no such adapter, or no confidence holds the review queue's precision.
+    """
+    # Before minutes of work: is all there that was asked for?
+    snippets = load_snippets()
+    sets = [sample(home, asked.rows), *(_outside(snippets, asked.rows, say) if asked.outside else ())]
+    suite = load_suite(data_dir(), asked.cases) if asked.behaviour else None
+    articles = read_articles(data_dir(), asked.rows) if asked.topics else None
+    subject = _subject(model, say)
+    subjects = [subject, *(Subject(p) for p in (_baselines(snippets, say) if asked.baselines else ()))]
+    tokenizer = load_tokenizer(tokenizer_of_encoder(), MAX_LENGTH)
+    report = measure(subjects, Plan(sets, tokenizer, suite, asked.fairness, progress=True))
+    return replace(
+        report,
+        topics=_topics(model, articles) if articles else None,
+        review=_review(subject.predictor, snippets, asked.review) if asked.review else None,
+    )
+
+
+def write(report: Report, folder: Path, plot: Path | None) -> dict[str, Any]:
+    """Write `report.json` to `folder`, and the pictures to `plot` if that is given; return what the file holds."""
+    content = as_json(report)
+    with atomic_path(folder / REPORT_FILE) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    if plot:
+        plots.draw(report, plot)
+    return content
+
+
+def _outside(snippets: Sequence[Snippet], rows: int | None, say: Say) -> Iterator[EvaluationSet]:
+    trained_on = [s.text for split in (Split.TRAIN, Split.VALIDATION) for s in of_split(snippets, split)]
+    for of in (unseen(read, trained_on) for read in read_sets(data_dir())):
+        if of.examples:
+            yield sample(of, rows)
+        else:
+            say(f"Leaving out {of.name}: every text of it was trained on")
+
+
+def _subject(model: Model, say: Say) -> Subject:
+    tokenizer = tokenizer_of_encoder()
+    served = load_served(model.runtime, model.adapter, say)
+    predictor = ModelPredictor(model.runtime, served.model, tokenizer, served.temperature)
+    if model.runtime == "torch":
+        return Subject(predictor, size_of(served.model))
+    trained = load_served("torch", model.adapter, say)
+    reference = ModelPredictor("torch", trained.model, tokenizer, trained.temperature)
+    return Subject(predictor, size_of(served.model), reference)
+
+
+def _baselines(snippets: Sequence[Snippet], say: Say) -> Iterator[Predictor]:
+    yield vader()
+    yield textblob()
+    say("Fitting a head on the untouched encoder, unless that was done before")
+    training_rows = from_snippets(of_split(snippets, Split.TRAIN))
+    texts, labels = [row.text for row in training_rows], label_indices(training_rows)
+    yield cached_probe(_untouched(), texts, labels, cache_dir() / "probes", ENCODER_NAME)
+
+
+def _untouched() -> TorchEmbedder:
+    with quiet_libraries():
+        return TorchEmbedder(load_encoder(fetch_encoder()), tokenizer_of_encoder())
+
+
+def _topics(model: Model, articles: Sequence[Article]) -> TopicGate:
+    with quiet_libraries():
+        tuned = load_model(model.adapter or adapter_dir(), load_encoder(fetch_encoder())).encoder
+    return topic_gate(TorchEmbedder(tuned, tokenizer_of_encoder()), _untouched(), articles, progress=True)
+
+
+def _review(predictor: Predictor, snippets: Sequence[Snippet], precision: float) -> ReviewThreshold:
+    rows = from_snippets(of_split(snippets, Split.VALIDATION))
+    answers = answer(predictor, [row.text for row in rows], "validation")
+    return review_threshold(answers, label_indices(rows), precision)
