@@ -204,7 +204,7 @@ def evaluate(choice: Choice, *, as_json: bool) -> None:
 
     examples = _examples(choice)
     served = load_served(choice.runtime, choice.adapter, _say)
-    predictions = predict(served.model, examples, served.max_length, served.temperature)
+    predictions = predict(served.model, examples, served.max_length, served.temperature, served.tokenizer)
     data = choice.input_file.name if choice.input_file else f"the {choice.split.value} split"
     evaluation = Evaluation(choice.runtime, data, served.temperature, compare(examples, predictions))
     text = json.dumps(asdict(evaluation), indent=2)

@@ -182,7 +182,7 @@ def runs(folders: Folders = None, as_json: Json = False) -> None:
         command_line.runs(folders or [], as_json=as_json)
 
 
-def evaluate(  # noqa: PLR0913 - a command's options are its users'
+def evaluate(
     model: Model = Runtime.ONNX,
     adapter: Adapter = None,
     split: Part = Split.TEST,

@@ -78,10 +78,12 @@ def label_indices(examples: Sequence[Example]) -> Ints:
     return np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
 
 
-def predict(model: LogitsModel, examples: Sequence[Example], max_length: int, temperature: float) -> Predictions:
-    """Return what the model and VADER say of the examples."""
+def predict(
+    model: LogitsModel, examples: Sequence[Example], max_length: int, temperature: float, tokenizer: str | None = None
+) -> Predictions:
+    """Return what the model and VADER say of the examples; without a `tokenizer`, its file's content, BERT's is taken."""
     texts = [example.text for example in examples]
-    rows = token_ids(load_tokenizer(tokenizer_of_encoder(), max_length), texts)
+    rows = token_ids(load_tokenizer(tokenizer or tokenizer_of_encoder(), max_length), texts)
     probs = probabilities(logits_of(model, rows, progress="Predicting"), temperature)
     return Predictions(label_indices(examples), probs, vader_labels(texts))
 

@@ -13,16 +13,17 @@ from training.contract import MAX_LENGTH
 from training.export import export
 from training.paths import adapter_dir
 from training.predict import LogitsModel, OnnxModel, TorchModel
-from training.repository import MODEL_FILE, VERSION
+from training.repository import MODEL_FILE, TOKENIZER_FILE, VERSION
 from training.steps import Say
 from training.trained import load_trained
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model with the temperature of its probabilities and the most tokens it is given."""
+    """A model with its tokenizer's file content, the temperature of its probabilities and the most tokens it is given."""
 
     model: LogitsModel
+    tokenizer: str
     temperature: float
     max_length: int = MAX_LENGTH
 
@@ -38,10 +39,12 @@ def load_served(runtime: str, adapter: Path | None, say: Say) -> Served:
     """
     folder = adapter or adapter_dir()
     if runtime == "torch":
-        return Served(TorchModel(load_trained(folder).model), read_temperature(folder))
+        trained = load_trained(folder)
+        return Served(TorchModel(trained.model), trained.tokenizer, read_temperature(folder))
     with _repository(adapter) as repository:
         exported = export(folder, repository, say=say)
-        return Served(OnnxModel(exported.folder / VERSION / MODEL_FILE), read_temperature(folder))
+        tokenizer = (exported.folder / TOKENIZER_FILE).read_text("utf-8")
+        return Served(OnnxModel(exported.folder / VERSION / MODEL_FILE), tokenizer, read_temperature(folder))
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def finish(folder: Path, corpus: Corpus, run: TrainingRun, say: Say = silent) ->
     temperature = _temperature(trained, corpus)
     write_temperature(folder, temperature)
     say("Evaluating on the test split")
-    predictions = predict(TorchModel(trained.model), corpus.test_examples, EVALUATION_MAX_LENGTH, temperature)
+    model = TorchModel(trained.model)
+    predictions = predict(model, corpus.test_examples, EVALUATION_MAX_LENGTH, temperature, trained.tokenizer)
     evaluation = Evaluation("torch", "test", temperature, compare(corpus.test_examples, predictions))
     write_measured(folder, evaluation, run, corpus)
     return evaluation

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.contract import MAX_LENGTH
 from training.data import Snippet, Split, load_snippets, of_split
-from training.encoder import ENCODER_NAME, fetch_encoder
+from training.encoder import shown_name
 from training.evaluate import label_indices
 from training.evaluation import plots
 from training.evaluation.asked import Asked
@@ -25,13 +25,12 @@ from training.evaluation.threshold import ReviewThreshold, review_threshold
 from training.evaluation.topics import Article, TopicGate, TorchEmbedder, read_articles, topic_gate
 from training.examples import from_snippets
 from training.files import atomic_path
-from training.model import load_encoder, load_model
 from training.paths import adapter_dir, cache_dir
 from training.predict import size_of
-from training.quiet import quiet_libraries
 from training.served import load_served
 from training.steps import Say
-from training.tokens import load_tokenizer, tokenizer_of_encoder
+from training.tokens import load_tokenizer
+from training.trained import Trained, load_trained, untouched
 
 REPORT_FILE = "report.json"
 
@@ -56,13 +55,14 @@ def evaluate(model: Model, home: EvaluationSet, asked: Asked, say: Say) -> Repor
     sets = [sample(home, asked.rows), *(_outside(snippets, asked.rows, say) if asked.outside else ())]
     suite = load_suite(data_dir(), asked.cases) if asked.behaviour else None
     articles = read_articles(data_dir(), asked.rows) if asked.topics else None
+    trained = load_trained(model.adapter or adapter_dir())
     subject = _subject(model, say)
-    subjects = [subject, *(Subject(p) for p in (_baselines(snippets, say) if asked.baselines else ()))]
-    tokenizer = load_tokenizer(tokenizer_of_encoder(), MAX_LENGTH)
+    subjects = [subject, *(Subject(p) for p in (_baselines(trained, snippets, say) if asked.baselines else ()))]
+    tokenizer = load_tokenizer(trained.tokenizer, MAX_LENGTH)
     report = measure(subjects, Plan(sets, tokenizer, suite, asked.fairness, progress=True))
     return replace(
         report,
-        topics=_topics(model, articles) if articles else None,
+        topics=_topics(trained, articles) if articles else None,
         review=_review(subject.predictor, snippets, asked.review) if asked.review else None,
     )
 
@@ -87,34 +87,36 @@ def _outside(snippets: Sequence[Snippet], rows: int | None, say: Say) -> Iterato
 
 
 def _subject(model: Model, say: Say) -> Subject:
-    tokenizer = tokenizer_of_encoder()
     served = load_served(model.runtime, model.adapter, say)
-    predictor = ModelPredictor(model.runtime, served.model, tokenizer, served.temperature)
+    predictor = ModelPredictor(model.runtime, served.model, served.tokenizer, served.temperature)
     if model.runtime == "torch":
         return Subject(predictor, size_of(served.model))
     trained = load_served("torch", model.adapter, say)
-    reference = ModelPredictor("torch", trained.model, tokenizer, trained.temperature)
+    reference = ModelPredictor("torch", trained.model, trained.tokenizer, trained.temperature)
     return Subject(predictor, size_of(served.model), reference)
 
 
-def _baselines(snippets: Sequence[Snippet], say: Say) -> Iterator[Predictor]:
+def _baselines(trained: Trained, snippets: Sequence[Snippet], say: Say) -> Iterator[Predictor]:
     yield vader()
     yield textblob()
     say("Fitting a head on the untouched encoder, unless that was done before")
     training_rows = from_snippets(of_split(snippets, Split.TRAIN))
     texts, labels = [row.text for row in training_rows], label_indices(training_rows)
-    yield cached_probe(_untouched(), texts, labels, cache_dir() / "probes", ENCODER_NAME)
+    yield cached_probe(_untouched(trained), texts, labels, cache_dir() / "probes", _made_of(trained))
 
 
-def _untouched() -> TorchEmbedder:
-    with quiet_libraries():
-        return TorchEmbedder(load_encoder(fetch_encoder()), tokenizer_of_encoder())
+def _untouched(trained: Trained) -> TorchEmbedder:
+    return TorchEmbedder(untouched(trained.recipe), trained.tokenizer)
 
 
-def _topics(model: Model, articles: Sequence[Article]) -> TopicGate:
-    with quiet_libraries():
-        tuned = load_model(model.adapter or adapter_dir(), load_encoder(fetch_encoder())).encoder
-    return topic_gate(TorchEmbedder(tuned, tokenizer_of_encoder()), _untouched(), articles, progress=True)
+def _made_of(trained: Trained) -> str:
+    """What a probe was fitted on: the encoder, and after how many layers it was cut."""
+    return f"{shown_name(trained.recipe.encoder)}-{trained.recipe.layers or 'all'}"
+
+
+def _topics(trained: Trained, articles: Sequence[Article]) -> TopicGate:
+    tuned = TorchEmbedder(trained.model.encoder, trained.tokenizer)
+    return topic_gate(tuned, _untouched(trained), articles, progress=True)
 
 
 def _review(predictor: Predictor, snippets: Sequence[Snippet], precision: float) -> ReviewThreshold:

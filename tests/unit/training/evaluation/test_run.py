@@ -28,7 +28,6 @@ def evaluate(tmp_path, monkeypatch):
     """Runs `tidings evaluate` on a random adapter of the tiny encoder; returns what was shown and the report, if any."""
     encoder = tiny_world(monkeypatch, tmp_path / "encoder")
     run = training.evaluation.run
-    monkeypatch.setattr(run, "fetch_encoder", lambda: encoder)
     monkeypatch.setattr(run, "load_snippets", snippets)
     monkeypatch.setattr(run, "cache_dir", lambda: tmp_path / "cache")
     monkeypatch.setattr(training.command_line, "build_dir", lambda: tmp_path / "build")
