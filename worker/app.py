@@ -55,6 +55,7 @@ from worker.score.contract import (
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.near import NearIndex, NearLimits
+from worker.score.outputs import ReviewPolicy
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
@@ -329,6 +330,7 @@ def _score_options(settings: Settings, contract: Contract, encoder: Encoder | No
         commit_messages=score.commit_messages,
         max_future_ms=int(score.max_future_s * 1000),
         drain_timeout_s=settings.ops.shutdown_timeout_s,
+        review=ReviewPolicy(kafka.topics.review, score.review_share, score.review_below) if score.review_share else None,
     )
 
 
@@ -348,7 +350,8 @@ def _topics(settings: Settings, role: RoleName) -> dict[str, Literal["Read", "Wr
         return {topics.signals: "Read", topics.alerts: "Write"}
     if role == "notify":
         return {topics.alerts: "Read"}
-    outputs = (topics.predictions, topics.signals, topics.dead_letters)
+    reviews = (topics.review,) if settings.score.review_share else ()
+    outputs = (topics.predictions, topics.signals, topics.dead_letters, *reviews)
     return {**dict.fromkeys(settings.kafka.input_topics, "Read"), **dict.fromkeys(outputs, "Write")}
 
 

@@ -83,12 +83,20 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         yield Finding("kafka", False, str(error), remedy)
         return
     yield Finding("kafka", True, f"{report.brokers} brokers at {servers}")
-    yield from _topics(report)
+    yield from _topics(report, _unused(settings))
     yield from _dead_letter_room(report, settings.kafka.topics.dead_letters)
 
 
-def _topics(report: ClusterReport) -> Iterator[Finding]:
+def _unused(settings: Settings) -> set[str]:
+    """The topics that no worker of these settings writes: nothing is wrong where they are missing."""
+    topics = settings.kafka.topics
+    return {topics.feedback} if settings.score.review_share else {topics.feedback, topics.review}
+
+
+def _topics(report: ClusterReport, unused: set[str]) -> Iterator[Finding]:
     for topic in report.topics:
+        if topic.spec.name in unused:
+            continue
         name = f"topic {topic.spec.name}"
         operations = [word for word, needed in (("read", topic.spec.reads), ("write", topic.spec.writes)) if needed]
         if topic.denied:

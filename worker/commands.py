@@ -27,6 +27,8 @@ class Stream(StrEnum):
     SIGNALS = "signals"
     ALERTS = "alerts"
     DEAD_LETTERS = "dead-letters"
+    REVIEW = "review"
+    FEEDBACK = "feedback"
 
 
 class SchemaName(StrEnum):
@@ -36,6 +38,8 @@ class SchemaName(StrEnum):
     PREDICTION = "prediction"
     SIGNAL = "signal"
     ALERT = "alert"
+    REVIEW = "review"
+    FEEDBACK = "feedback"
     WATCHLIST = "watchlist"
     ASYNCAPI = "asyncapi"
 
@@ -159,7 +163,7 @@ def tail(
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Leave after so many records.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Records as they are, one a line.")] = False,
 ) -> None:
-    """Follow predictions, signals, alerts or dead letters as they are committed. Ctrl-C leaves.
+    """Follow what Tidings writes, as it is committed. Ctrl-C leaves.
 
     tidings tail alerts
 

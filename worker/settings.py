@@ -52,6 +52,8 @@ class Topics(Section):
     signals: str = "sentiment.signals"
     alerts: str = "sentiment.alerts"
     dead_letters: str = "sentiment.dead-letters"
+    review: str = "sentiment.review"
+    feedback: str = "sentiment.feedback"
 
 
 class KafkaSettings(KafkaWire):
@@ -166,6 +168,11 @@ class ScoreSettings(Section):
     """A near-duplicate has this share of its pairs of neighbouring words in common with the first."""
     near_duplicate_min_words: Count = 8
     """A text of fewer words has exact duplicates only: greetings and the like are nobody's story."""
+    review_share: Annotated[float, Field(ge=0, le=1)] = 0
+    """Of this share of all messages those that the model is unsure of go to the topic of reviews, where a person labels them:
+    never more than that share, however unsure the model. 0 asks nobody."""
+    review_below: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """The model is unsure of a label whose calibrated probability is below this."""
     redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})
     """Personal data that is taken out of the excerpts in signals and alerts; an empty list takes out nothing."""
     phone_regions: frozenset[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = frozenset({"US", "GB"})

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.adapters.kafka import PlainReader
-from worker.codec import decode_alert_event, decode_prediction, decode_signal
+from worker.codec import decode_alert_event, decode_feedback, decode_prediction, decode_review, decode_signal
 from worker.errors import DecodeError
 from worker.messages import Record
 from worker.settings import KafkaSettings
@@ -27,7 +27,7 @@ class Following(msgspec.Struct, frozen=True):
 
 
 def tail(kafka: KafkaSettings, stream: str, following: Following, console: Console) -> None:
-    """Show the records of `predictions`, `signals`, `alerts` or `dead-letters` as they are committed.
+    """Show the records of a stream, one of those that `_SHOW` names, as they are committed.
 
     Raises:
         RetryableError: Kafka or the topic is not there.
@@ -101,6 +101,20 @@ def _alert(record: Record) -> Text:
     return Text("\n").join([head, *(Text(f"  {sample.score:+.3f} {sample.excerpt}", "dim") for sample in evidence.samples)])
 
 
+def _review(record: Record) -> Text:
+    review = decode_review(record.value)
+    head = (f"{review.label:<8} ", _COLOURS[review.label])
+    return Text.assemble(head, f"{review.confidence:.3f}  {review.id}  ", (review.content, "dim"))
+
+
+def _feedback(record: Record) -> Text:
+    said = decode_feedback(record.value)
+    head = (f"{said.label:<8} ", _COLOURS[said.label])
+    return Text.assemble(
+        head, f"not {said.predicted}  " if said.label != said.predicted else "", f"{said.id}  {said.annotator}"
+    )
+
+
 def _dead_letter(record: Record) -> Text:
     headers = dict(record.headers)
     origin = "-".join(_readable(headers.get(f"tidings.{part}")) or "?" for part in ("topic", "partition", "offset"))
@@ -129,4 +143,6 @@ _SHOW: Mapping[str, Callable[[Record], Text]] = {
     "signals": _tolerant(_signal),
     "alerts": _tolerant(_alert),
     "dead-letters": _dead_letter,
+    "review": _tolerant(_review),
+    "feedback": _tolerant(_feedback),
 }

@@ -24,7 +24,7 @@ from worker.score.inference import Inference, InferenceLimits, Logits
 from worker.score.intake import HandLimits, Hold, InHand, hold
 from worker.score.matching import Matcher
 from worker.score.meaning import Meaning
-from worker.score.outputs import Scored, prediction_record, signal_records
+from worker.score.outputs import ReviewPolicy, Scored, prediction_record, review_records, signal_records
 from worker.score.progress import Progress
 from worker.score.tokenizer import Tokenizer
 
@@ -78,6 +78,7 @@ class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerLimits = BreakerLimits()
     max_poll_records: int = 500
     drain_timeout_s: float = 25.0
+    review: ReviewPolicy | None = None
 
 
 class ScoreCounts(msgspec.Struct):
@@ -86,6 +87,7 @@ class ScoreCounts(msgspec.Struct):
     messages: int = 0
     predictions: int = 0
     signals: int = 0
+    reviews: int = 0
     dead_letters: int = 0
     duplicates: int = 0
     batches: int = 0
@@ -108,7 +110,7 @@ class _Rewinding(msgspec.Struct, frozen=True):
 
 
 class ScoreRole:
-    """Reads the input topics and publishes predictions, signals and dead letters, exactly once.
+    """Reads the input topics and publishes predictions, signals, reviews and dead letters, exactly once.
 
     It is the `RebalanceListener` of its own source. Messages finish in any order; `Progress` gives them out in the order of
     their offsets, and each commit publishes what is done together with the offsets that it covers.
@@ -297,8 +299,10 @@ class ScoreRole:
         signals = signal_records(scored, self._options.signals, self._stages.redactor)
         self.counts.predictions += 1
         self.counts.signals += len(signals)
+        reviews = review_records(scored, self._options.review)
+        self.counts.reviews += len(reviews)
         self.counts.duplicates += duplicate_of is not None
-        outputs: list[OutRecord] = [prediction_record(scored, self._options.predictions), *signals]
+        outputs: list[OutRecord] = [prediction_record(scored, self._options.predictions), *signals, *reviews]
         self._progress.finish(item.record.topic_partition, item.record.offset, outputs)
 
     def _publish_if_due(self) -> None:

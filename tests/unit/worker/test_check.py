@@ -12,6 +12,7 @@ from worker.errors import RetryableError, SettingsError
 from worker.settings import KafkaSettings, Settings
 from worker.testing.model import INFO, FakeModel, contract
 
+ASKING = ("review", "feedback")
 SPEC = TopicSpec("news", reads=True, writes=False, config={})
 
 
@@ -124,6 +125,15 @@ def test_who_is_told_is_looked_at_where_it_is_set(
     assert found.ok is ok
     assert detail in found.detail
     assert ok or "docs/notifications.md" in found.remedy
+
+
+def test_topics_that_nobody_writes_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The topic of reviews is looked at where a person is asked; that of answers is not the worker's."""
+    missing = (TopicReport(TopicSpec(f"sentiment.{name}", reads=False, writes=True, config={}), 0) for name in ASKING)
+    kafka(monkeypatch, *missing)
+    assert failed() == {}
+    monkeypatch.setenv("TIDINGS_SCORE__REVIEW_SHARE", "0.1")
+    assert failed().keys() == {"topic sentiment.review"}
 
 
 def test_a_kafka_that_is_away_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
 from worker.testing.model import FailureOf, FakeModel, LogitsOf, hashed_logits
 
 GROUP = "score"
-PREDICTIONS, SIGNALS, DEAD = "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters"
+PREDICTIONS, SIGNALS, DEAD, REVIEW = "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters", "sentiment.review"
 INPUTS = {"news": 2, "chat": 1}
 LIMITS = BatchLimits(buckets=(4, 8, 64), max_tokens=32, max_texts=4, deadline_ms=50)
 WATCHLIST = Watchlist(entities=(WatchedEntity(name="Acme"),))
@@ -155,7 +155,7 @@ def stream(length: int = 40) -> list[Entry]:
 
 def filled(entries: Iterable[Entry] = ()) -> InMemoryBroker:
     """A broker with these messages, each with a key and headers of its own."""
-    broker = InMemoryBroker({**INPUTS, PREDICTIONS: 2, SIGNALS: 2, DEAD: 1})
+    broker = InMemoryBroker({**INPUTS, PREDICTIONS: 2, SIGNALS: 2, DEAD: 1, REVIEW: 1})
     for number, (topic, value, partition) in enumerate(entries or stream()):
         headers: Headers = (("n", str(number).encode()), ("none", None), ("n", b"\xff\x00"))
         broker.produce(OutRecord(topic, b"\x00k%d" % number, value, headers), partition)
