@@ -15,6 +15,7 @@ from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
 from worker.notify import commands as notify
 from worker.open_alerts import commands as open_alerts
+from worker.review import commands as review
 from worker.rule_files import commands as rule_files
 
 console = Console()
@@ -56,6 +57,7 @@ def register(app: typer.Typer) -> None:
     backtest.register(app)
     rule_files.register(app)
     notify.register(app)
+    review.register(app)
 
 
 def work(

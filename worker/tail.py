@@ -15,7 +15,7 @@ from worker.errors import DecodeError
 from worker.messages import Record
 from worker.settings import KafkaSettings
 
-_COLOURS = {"negative": "red", "neutral": "yellow", "positive": "green"}
+COLOURS = {"negative": "red", "neutral": "yellow", "positive": "green"}
 
 
 class Following(msgspec.Struct, frozen=True):
@@ -40,10 +40,10 @@ def tail(kafka: KafkaSettings, stream: str, following: Following, console: Conso
 
 def line_of(stream: str, record: Record, *, as_json: bool) -> Text:
     """Return what is shown of a record of this stream, whatever the record is; nothing in it can steer the terminal."""
-    return _harmless(_as_json(record) if as_json else _SHOW[stream](record))
+    return harmless(_as_json(record) if as_json else _SHOW[stream](record))
 
 
-def _harmless(text: Text) -> Text:
+def harmless(text: Text) -> Text:
     """Show control characters for what they are: what producers send may not steer the terminal."""
     plain = text.plain
     for at in [at for at, char in enumerate(plain) if not char.isprintable() and char != "\n"][::-1]:
@@ -70,7 +70,7 @@ def _prediction(record: Record) -> Text:
     prediction = decode_prediction(record.value or b"")
     names = ", ".join((*prediction.entities, *prediction.topics))
     return Text.assemble(
-        (f"{prediction.label:<8} ", _COLOURS[prediction.label]),
+        (f"{prediction.label:<8} ", COLOURS[prediction.label]),
         f"{prediction.score:+.3f}  {prediction.id}",
         (f"  {names}", "cyan"),
     )
@@ -79,7 +79,7 @@ def _prediction(record: Record) -> Text:
 def _signal(record: Record) -> Text:
     signal = decode_signal(record.value)
     return Text.assemble(
-        (f"{signal.label:<8} ", _COLOURS[signal.label]),
+        (f"{signal.label:<8} ", COLOURS[signal.label]),
         f"{signal.score:+.3f}  ",
         (f"{signal.alert_key}  ", "cyan"),
         signal.excerpt,
@@ -103,13 +103,13 @@ def _alert(record: Record) -> Text:
 
 def _review(record: Record) -> Text:
     review = decode_review(record.value)
-    head = (f"{review.label:<8} ", _COLOURS[review.label])
+    head = (f"{review.label:<8} ", COLOURS[review.label])
     return Text.assemble(head, f"{review.confidence:.3f}  {review.id}  ", (review.content, "dim"))
 
 
 def _feedback(record: Record) -> Text:
     said = decode_feedback(record.value)
-    head = (f"{said.label:<8} ", _COLOURS[said.label])
+    head = (f"{said.label:<8} ", COLOURS[said.label])
     return Text.assemble(
         head, f"not {said.predicted}  " if said.label != said.predicted else "", f"{said.id}  {said.annotator}"
     )
