@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from worker import __version__
 from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, OffsetsSink, require_topics
 from worker.adapters.notify_store import RedisNotifyStore
 from worker.adapters.paired import PairedModel
-from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
+from worker.adapters.redis import RedisAlertStore
 from worker.adapters.triton import TritonModel
 from worker.adapters.webhook import WebhookMessenger
 from worker.alert.keeping import require_kept
@@ -25,7 +25,7 @@ from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
 from worker.alert.role import AlertRole
 from worker.alert.rules import RuleSet, parse_rules
-from worker.errors import ContractError, SettingsError
+from worker.errors import ContractError, RetryableError, SettingsError, TidingsError
 from worker.notify.config import NotifyConfig, parse_notify
 from worker.notify.delivery import Delivery, DeliveryLimits
 from worker.notify.role import NotifyOptions, NotifyPorts, NotifyRole
@@ -34,6 +34,7 @@ from worker.ops.lifetime import Lifetime, Role
 from worker.ops.metrics import WorkerCollector, metrics_page, registry
 from worker.ops.notifying import ObservedMessenger, ObservedNotifyStore, ReceiversWatch
 from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.ops.release import ReleaseFile
 from worker.ops.reload import RulesFile
 from worker.ops.server import pages, serving
 from worker.ops.start import Start
@@ -56,9 +57,11 @@ from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.near import NearIndex, NearLimits
 from worker.score.outputs import ReviewPolicy
+from worker.score.release import Release
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
+from worker.stores import connect_store
 from worker.tls import TlsFiles
 from worker.topics import Encoder, Tools, find_encoder, understand
 
@@ -161,25 +164,6 @@ def connect_models(settings: Settings, contract: Contract, encoder: Encoder | No
     return PairedModel(connect_model(settings, contract), connect_model(settings, encoder.second))
 
 
-def connect_store(settings: Settings) -> RedisAlertStore:
-    """Open the alert store; Redis itself need not be there yet."""
-    redis = settings.redis
-    options = RedisStoreOptions(
-        prefix=redis.prefix,
-        state_ttl_s=redis.state_ttl_s,
-        stream_max_events=redis.stream_max_events,
-        timeout_s=redis.timeout_s,
-    )
-    key_password = _revealed(redis.ssl_key_password)
-    files = TlsFiles(redis.ssl_ca_location, redis.ssl_certificate_location, redis.ssl_key_location, key_password)
-    identity = RedisIdentity(username=redis.username, password=_revealed(redis.password), files=files)
-    return RedisAlertStore.connect(redis.url.get_secret_value(), options, identity, cluster=redis.cluster)
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
-
-
 def check_model(model: Model, contract: AnyContract) -> None:
     """Hold the served model to its contract; raises ContractError with every difference, RetryableError if it is not there."""
     if wrong := mismatches(contract, model.info()):
@@ -210,8 +194,8 @@ def work(settings: Settings, roles: Sequence[RoleName]) -> None:
 
     def reload() -> None:
         for watch in watches.values():
-            if watch.rules is not None:
-                watch.rules.hurry()
+            for file in filter(None, (watch.rules, watch.release)):
+                file.hurry()
 
     collector = WorkerCollector(watches.values(), model, health, __version__)
     log.info("starting", roles=list(roles), kafka=settings.kafka.bootstrap_servers)
@@ -244,9 +228,27 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
         for topic in meaning.thresholds:
             log.info("topic calibrated", **msgspec.to_builtins(topic))
         stages = msgspec.structs.replace(stages, meaning=meaning)
+    read, take = partial(_read_model_file, settings, "contract.json"), partial(_release, settings, encoder, start)
+    file = start.watch.release = stack.enter_context(closing(ReleaseFile(read, take, contract)))
     sink, source = _kafka(settings, "score", stack, start)
     ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
-    return ScoreRole(ports, stages, _score_options(settings, contract, encoder))
+    return ScoreRole(ports, stages, _score_options(settings, contract, encoder), changed=file.changed)
+
+
+def _release(settings: Settings, encoder: Encoder | None, start: Start, contract: Contract) -> Release:
+    """Open another version of the model; raises ContractError, or RetryableError if it is not served yet."""
+    if encoder is not None and encoder.second is None:
+        raise ContractError("topics are known by the embeddings of the version before: start the worker again to take this one")
+    check_model_file(settings, contract)
+    model = connect_models(settings, contract, encoder)
+    try:
+        if contract.model.version not in model.info().versions:
+            raise RetryableError(f"version {contract.model.version} is not served yet")
+        check_model(model, contract)
+    except TidingsError:
+        model.close()
+        raise
+    return Release(ObservedModel(model, start.watch, start.model), contract.model.ref, Calibration.from_contract(contract))
 
 
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:

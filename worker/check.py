@@ -15,6 +15,7 @@ from worker.errors import RetryableError, SettingsError, TidingsError
 from worker.ports import Model, TokenBatch
 from worker.score.contract import Contract, mismatches
 from worker.settings import Settings
+from worker.stores import connect_store
 from worker.topics import Tools, find_encoder, understand
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _redis_version(settings: Settings) -> str:
-    with closing(app.connect_store(settings)) as store:
+    with closing(connect_store(settings)) as store:
         return f"version {store.version()}"
 
 

@@ -26,6 +26,7 @@ from worker.score.matching import Matcher
 from worker.score.meaning import Meaning
 from worker.score.outputs import ReviewPolicy, Scored, prediction_record, review_records, signal_records
 from worker.score.progress import Progress
+from worker.score.release import Release
 from worker.score.tokenizer import Tokenizer
 
 log = structlog.get_logger(__name__)
@@ -94,6 +95,7 @@ class ScoreCounts(msgspec.Struct):
     padded: int = 0
     tokens: int = 0
     aborted: int = 0
+    releases: int = 0
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -117,12 +119,19 @@ class ScoreRole:
     """
 
     def __init__(
-        self, ports: ScorePorts, stages: ScoreStages, options: ScoreOptions, monotonic: Callable[[], float] = time.monotonic
+        self,
+        ports: ScorePorts,
+        stages: ScoreStages,
+        options: ScoreOptions,
+        monotonic: Callable[[], float] = time.monotonic,
+        changed: Callable[[], Release | None] = lambda: None,
     ) -> None:
         self._ports = ports
         self._stages = stages
         self._options = options
         self._monotonic = monotonic
+        self._changed = changed
+        self._release: Release | None = None
         self._progress = Progress()
         self._batcher: Batcher[_Item] = Batcher(options.limits)
         canary = tuple(stages.tokenizer.encode([_CANARY])[0])
@@ -263,6 +272,7 @@ class ScoreRole:
         self._progress.finish(record.topic_partition, record.offset, (letter,))
 
     def _infer(self) -> None:
+        self._take_release()
         self._inference.dispatch()
         for batch, answers in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
             self._count(batch)
@@ -270,6 +280,19 @@ class ScoreRole:
         for refusal in self._inference.take_refused():
             self._give_up(refusal)
         self._inference.dispatch()
+
+    def _take_release(self) -> None:
+        """Go over to another version of the model between two batches: each prediction names the version that answered."""
+        self._release = self._release or self._changed()
+        if self._release is None or not self._inference.succeed(self._release.model):
+            return
+        release, self._release, before = self._release, None, self._ports.model
+        self._ports = msgspec.structs.replace(self._ports, model=release.model)
+        self._stages = msgspec.structs.replace(self._stages, model=release.ref, calibration=release.calibration)
+        self._stages.duplicates.forget_sentiments()
+        before.close()
+        self.counts.releases += 1
+        log.info("going on with another version of the model", version=release.ref.version)
 
     def _count(self, batch: Batch[_Item]) -> None:
         self.counts.batches += 1

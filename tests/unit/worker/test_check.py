@@ -40,7 +40,7 @@ def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("watchlist.yaml", "rules.yaml"):
         Path(name).write_bytes((deploy / name).read_bytes())
     kafka(monkeypatch, TopicReport(SPEC, 3))
-    monkeypatch.setattr(app, "connect_store", lambda _settings: Store("7.2.4"))
+    monkeypatch.setattr(check, "connect_store", lambda _settings: Store("7.2.4"))
     monkeypatch.setattr(app, "load_contract", lambda _settings: contract())
     monkeypatch.setattr(app, "load_tokenizer", lambda *_: None)
     monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel())
@@ -165,7 +165,7 @@ def test_topics(monkeypatch: pytest.MonkeyPatch, topic: TopicReport, detail: str
 @pytest.mark.parametrize(("version", "detail"), [(None, "nobody there"), ("5.0.14", "5.0.14"), ("6.0.1", "6.0.1")])
 def test_redis(monkeypatch: pytest.MonkeyPatch, version: str | None, detail: str) -> None:
     """Away, or too old."""
-    monkeypatch.setattr(app, "connect_store", lambda _settings: Store(version))
+    monkeypatch.setattr(check, "connect_store", lambda _settings: Store(version))
     assert detail in failed()["redis"][0]
 
 
@@ -175,7 +175,7 @@ def test_a_wrong_redis_url_is_found_and_the_rest_is_looked_at(monkeypatch: pytes
     def wrong(_settings: Settings) -> Store:
         raise SettingsError("redis.url: expected redis://, rediss:// or unix://")
 
-    monkeypatch.setattr(app, "connect_store", wrong)
+    monkeypatch.setattr(check, "connect_store", wrong)
     assert failed()["redis"][0].startswith("redis.url")
     assert [finding.name for finding in check.findings(Settings())][-1] == "model"
 
@@ -192,7 +192,7 @@ def test_a_model_that_cannot_be_tried_names_the_setting(monkeypatch: pytest.Monk
 
 def test_a_release_candidate_of_redis_is_new_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Versions are not always three numbers."""
-    monkeypatch.setattr(app, "connect_store", lambda _settings: Store("8.0-rc1"))
+    monkeypatch.setattr(check, "connect_store", lambda _settings: Store("8.0-rc1"))
     assert failed() == {}
 
 
