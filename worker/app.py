@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -61,7 +60,8 @@ from worker.score.release import Release
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
-from worker.stores import connect_store
+from worker.shadowing import shadowing
+from worker.stores import connect_store, store_address
 from worker.tls import TlsFiles
 from worker.topics import Encoder, Tools, find_encoder, understand
 
@@ -232,7 +232,8 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
     file = start.watch.release = stack.enter_context(closing(ReleaseFile(read, take, contract)))
     sink, source = _kafka(settings, "score", stack, start)
     ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
-    return ScoreRole(ports, stages, _score_options(settings, contract, encoder), changed=file.changed)
+    shadow = shadowing(settings, contract, connect_model, stack, start)
+    return ScoreRole(ports, stages, _score_options(settings, contract, encoder), changed=file.changed, shadow=shadow)
 
 
 def _release(settings: Settings, encoder: Encoder | None, start: Start, contract: Contract) -> Release:
@@ -367,16 +368,10 @@ def _sink(settings: Settings, role: RoleName) -> KafkaSink | AtLeastOnceSink:
 
 def _redis(settings: Settings, stack: ExitStack, start: Start) -> RedisAlertStore:
     """Wait for Redis; of a cluster, making the client asks a node already."""
-    what, remedy = f"Redis at {_redis_address(settings)}", "is it up, and is redis.url right?"
+    what, remedy = f"Redis at {store_address(settings)}", "is it up, and is redis.url right?"
     store = stack.enter_context(closing(start.until("redis", what, lambda: connect_store(settings), remedy)))
     start.until("redis", what, store.version, remedy)
     return store
-
-
-def _redis_address(settings: Settings) -> str:
-    """Host and port, or the socket's path: the URL may hold a password."""
-    url = urlsplit(settings.redis.url.get_secret_value())
-    return url.path if url.scheme == "unix" else url.netloc.rpartition("@")[2]
 
 
 def _model_place(settings: Settings, contract: AnyContract) -> str:

@@ -91,7 +91,8 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 def _unused(settings: Settings) -> set[str]:
     """The topics that no worker of these settings writes: nothing is wrong where they are missing."""
     topics = settings.kafka.topics
-    return {topics.feedback} if settings.score.review_share else {topics.feedback, topics.review}
+    unused = {topics.feedback: True, topics.review: not settings.score.review_share, topics.shadow: not settings.shadow.version}
+    return {name for name, is_unused in unused.items() if is_unused}
 
 
 def _topics(report: ClusterReport, unused: set[str]) -> Iterator[Finding]:

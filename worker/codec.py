@@ -27,6 +27,7 @@ from worker.messages import (
     Prediction,
     Record,
     Review,
+    Shadowed,
     Signal,
     Silence,
     Standing,
@@ -121,6 +122,7 @@ _control_decoders: dict[bytes, msgspec.json.Decoder[Any]] = {
 }
 _prediction_decoder = msgspec.json.Decoder(Prediction)
 _review_decoder = msgspec.json.Decoder(Review)
+_shadowed_decoder = msgspec.json.Decoder(Shadowed)
 _feedback_decoder = msgspec.json.Decoder(Feedback)
 _cloud_event_decoder = msgspec.json.Decoder(CloudEvent)
 
@@ -236,6 +238,16 @@ def encode_review(review: Review) -> bytes:
 def decode_review(body: bytes | None) -> Review:
     """Decode what `encode_review` made; raises DecodeError (`invalid_review`)."""
     return _decode(_review_decoder, body or b"", "invalid_review")
+
+
+def encode_shadowed(shadowed: Shadowed) -> bytes:
+    """Encode for `sentiment.shadow`."""
+    return _encoder.encode(shadowed)
+
+
+def decode_shadowed(body: bytes | None) -> Shadowed:
+    """Decode what `encode_shadowed` made; raises DecodeError (`invalid_shadowed`)."""
+    return _decode(_shadowed_decoder, body or b"", "invalid_shadowed")
 
 
 def encode_feedback(feedback: Feedback) -> bytes:

@@ -30,6 +30,7 @@ class Stream(StrEnum):
     DEAD_LETTERS = "dead-letters"
     REVIEW = "review"
     FEEDBACK = "feedback"
+    SHADOW = "shadow"
 
 
 class SchemaName(StrEnum):
@@ -41,6 +42,7 @@ class SchemaName(StrEnum):
     ALERT = "alert"
     REVIEW = "review"
     FEEDBACK = "feedback"
+    SHADOW = "shadow"
     WATCHLIST = "watchlist"
     ASYNCAPI = "asyncapi"
 

@@ -211,6 +211,37 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.title}\n{self.text}" if self.title else self.text
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What one model said of a message."""
+
+    model: ModelRef
+    label: Label
+    probabilities: Probabilities
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the label."""
+        probability: float = getattr(self.probabilities, self.label)
+        return probability
+
+
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What two models say of one message, as published on `sentiment.shadow` under the message's id; a sample, not a record.
+
+    `serving` is what the prediction says, `shadow` what the second model would have said. `gap` is the largest difference of a
+    probability; `alert_keys` are those of the message's signals.
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    kind: Kind
+    source: str | None
+    event_time_ms: EventTime
+    alert_keys: tuple[str, ...]
+    serving: Said
+    shadow: Said
+    gap: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     """What a person says of a message, as published on `sentiment.feedback` under the message's id.
 

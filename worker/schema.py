@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from worker.codec import CloudEvent, InputMessage
-from worker.messages import Feedback, Prediction, Review, Signal
+from worker.messages import Feedback, Prediction, Review, Shadowed, Signal
 from worker.score.matching import watchlist_schema
 from worker.settings import KafkaSettings
 
@@ -17,6 +17,7 @@ TYPES: dict[str, type[msgspec.Struct]] = {
     "alert": CloudEvent,
     "review": Review,
     "feedback": Feedback,
+    "shadow": Shadowed,
 }
 
 
@@ -37,6 +38,7 @@ def asyncapi(kafka: KafkaSettings, version: str) -> dict[str, Any]:
         topics.alerts: "alert",
         topics.review: "review",
         topics.feedback: "feedback",
+        topics.shadow: "shadow",
     }
     channels = dict.fromkeys(kafka.input_topics, "message") | outputs
     return _as_json(

@@ -54,6 +54,7 @@ class Topics(Section):
     dead_letters: str = "sentiment.dead-letters"
     review: str = "sentiment.review"
     feedback: str = "sentiment.feedback"
+    shadow: str = "sentiment.shadow"
 
 
 class KafkaSettings(KafkaWire):
@@ -129,6 +130,17 @@ class TritonSettings(TritonWire):
     """After so many failures in a row the model is left alone and nothing is read."""
     breaker_max_pause_s: Seconds = 30
     """How long a failing model is left alone at most before it is asked again; 0.5 s at first."""
+
+
+class ShadowSettings(Section):
+    """A second version of the model, asked beside the one that serves and followed by nobody."""
+
+    version: Annotated[int, Field(ge=1)] | None = None
+    """Its number in the model's folder, where `tidings promote --beside` put it; unset, there is none."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of this share of all messages it is asked."""
+    in_flight: Count = 2
+    """Batches at the second model at one time; what finds no room is passed over and counted."""
 
 
 class ScoreSettings(Section):
@@ -253,6 +265,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     triton: TritonSettings = TritonSettings()
     score: ScoreSettings = ScoreSettings()
+    shadow: ShadowSettings = ShadowSettings()
     alert: AlertSettings = AlertSettings()
     notify: NotifySettings = NotifySettings()
     ops: OpsSettings = OpsSettings()

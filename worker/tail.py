@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.adapters.kafka import PlainReader
-from worker.codec import decode_alert_event, decode_feedback, decode_prediction, decode_review, decode_signal
+from worker.codec import decode_alert_event, decode_feedback, decode_prediction, decode_review, decode_shadowed, decode_signal
 from worker.errors import DecodeError
 from worker.messages import Record
 from worker.settings import KafkaSettings
@@ -115,6 +115,12 @@ def _feedback(record: Record) -> Text:
     )
 
 
+def _shadowed(record: Record) -> Text:
+    both = decode_shadowed(record.value)
+    said = " and ".join(f"version {one.model.version} {one.label} {one.confidence:.3f}" for one in (both.serving, both.shadow))
+    return Text(f"{both.id}  {said}", "yellow" if both.serving.label != both.shadow.label else "")
+
+
 def _dead_letter(record: Record) -> Text:
     headers = dict(record.headers)
     origin = "-".join(_readable(headers.get(f"tidings.{part}")) or "?" for part in ("topic", "partition", "offset"))
@@ -145,4 +151,5 @@ _SHOW: Mapping[str, Callable[[Record], Text]] = {
     "dead-letters": _dead_letter,
     "review": _tolerant(_review),
     "feedback": _tolerant(_feedback),
+    "shadow": _tolerant(_shadowed),
 }

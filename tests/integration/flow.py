@@ -191,6 +191,7 @@ def make_flow(names: Names, stack_env: Mapping[str, str], folder: Path, files: M
         "TIDINGS_KAFKA__TOPICS__DEAD_LETTERS": names.topic("dead-letters"),
         "TIDINGS_KAFKA__TOPICS__REVIEW": names.topic("review"),
         "TIDINGS_KAFKA__TOPICS__FEEDBACK": names.topic("feedback"),
+        "TIDINGS_KAFKA__TOPICS__SHADOW": names.topic("shadow"),
         "TIDINGS_KAFKA__GROUP_PREFIX": names.group(),
         "TIDINGS_KAFKA__PARTITIONS": "2",
         "TIDINGS_KAFKA__SESSION_TIMEOUT_S": "6",

@@ -271,7 +271,7 @@ def test_a_role_sees_what_it_may_not(settle: Settle) -> None:
     denied = {topic.spec.name: topic.denied for topic in inspect(settle("score").kafka).topics if topic.denied}
     assert denied == {
         "sentiment.signals": ("read",),
-        **dict.fromkeys(("sentiment.alerts", "sentiment.review", "sentiment.feedback"), ("describe",)),
+        **dict.fromkeys(("sentiment.alerts", "sentiment.review", "sentiment.feedback", "sentiment.shadow"), ("describe",)),
     }
 
 

@@ -94,7 +94,8 @@ class WorkerCollector(Collector):
             yield from _counts(role)
             yield from _rules(role)
             yield from _release(role)
-            yield from role.receivers.families() if role.receivers is not None else ()
+            for more in filter(None, (role.receivers, role.shadow)):
+                yield from more.families()
         yield from _published(self._roles)
         yield from _group(self._roles, int(self._wall_clock() * 1000))
         yield from self._model_families()

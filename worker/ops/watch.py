@@ -96,6 +96,8 @@ class RoleWatch:
         """The rule file, of the alert role alone."""
         self.release: HasRelease | None = None
         """The model's contract, of the score role alone."""
+        self.shadow: HasFamilies | None = None
+        """How a second model compares, of the score role alone."""
         self.receivers: HasFamilies | None = None
         """How receivers are told, of the notify role alone."""
         self.statistics: SourceStatistics | None = None

@@ -27,6 +27,7 @@ from worker.score.meaning import Meaning
 from worker.score.outputs import ReviewPolicy, Scored, prediction_record, review_records, signal_records
 from worker.score.progress import Progress
 from worker.score.release import Release
+from worker.score.shadow import Question, Shadowing, Unshadowed
 from worker.score.tokenizer import Tokenizer
 
 log = structlog.get_logger(__name__)
@@ -125,12 +126,14 @@ class ScoreRole:
         options: ScoreOptions,
         monotonic: Callable[[], float] = time.monotonic,
         changed: Callable[[], Release | None] = lambda: None,
+        shadow: Shadowing | None = None,
     ) -> None:
         self._ports = ports
         self._stages = stages
         self._options = options
         self._monotonic = monotonic
         self._changed = changed
+        self._shadow = shadow or Unshadowed()
         self._release: Release | None = None
         self._progress = Progress()
         self._batcher: Batcher[_Item] = Batcher(options.limits)
@@ -277,6 +280,7 @@ class ScoreRole:
         for batch, answers in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
             self._count(batch)
             self._finish_batch(batch, answers)
+        self._shadow.collect()
         for refusal in self._inference.take_refused():
             self._give_up(refusal)
         self._inference.dispatch()
@@ -303,9 +307,11 @@ class ScoreRole:
         logits, embeddings = answers[:, : len(LABELS)], answers[:, len(LABELS) :]
         sentiments, meaning = self._stages.calibration.sentiments(logits), self._stages.meaning
         found = meaning.find(embeddings) if meaning else [{} for _ in batch.texts]
+        asked = []
         for text, sentiment, similarities in zip(batch.texts, sentiments, found, strict=True):
             text.item.known.sentiment, text.item.known.similarities = sentiment, similarities
-            self._finish(text.item, sentiment, similarities)
+            asked.append(Question(text.ids, self._finish(text.item, sentiment, similarities)))
+        self._shadow.offer(batch.bucket, asked)
 
     def _give_up(self, refusal: Refusal[_Item]) -> None:
         """Send a message to dead letters that the model cannot take; no repeat of its text may point to it."""
@@ -315,7 +321,7 @@ class ScoreRole:
         reason = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
         self._refuse(record, DecodeError(reason, fault.detail))
 
-    def _finish(self, item: _Item, sentiment: Sentiment, similarities: dict[str, float]) -> None:
+    def _finish(self, item: _Item, sentiment: Sentiment, similarities: dict[str, float]) -> Scored:
         duplicate_of = item.known.duplicate_of(item.message)
         matches = item.matches.meaning(similarities)
         scored = Scored(item.message, matches, sentiment, duplicate_of, self._stages.model)
@@ -327,6 +333,7 @@ class ScoreRole:
         self.counts.duplicates += duplicate_of is not None
         outputs: list[OutRecord] = [prediction_record(scored, self._options.predictions), *signals, *reviews]
         self._progress.finish(item.record.topic_partition, item.record.offset, outputs)
+        return scored
 
     def _publish_if_due(self) -> None:
         finished = self._progress.finished

@@ -25,7 +25,7 @@ class Names:
     @property
     def outputs(self) -> dict[str, str]:
         """The topics that the worker writes, by what the settings call them."""
-        words = ("predictions", "signals", "alerts", "dead-letters", "review", "feedback")
+        words = ("predictions", "signals", "alerts", "dead-letters", "review", "feedback", "shadow")
         return {word.replace("-", "_"): f"{self.prefix}sentiment.{word}" for word in words}
 
     @property

@@ -16,8 +16,10 @@ from worker.messages import (
     Probabilities,
     Record,
     Review,
+    Said,
     Sample,
     Sentiment,
+    Shadowed,
     Signal,
 )
 
@@ -169,3 +171,19 @@ def alert_event(**fields: Any) -> AlertEvent:
         **fields,
     }
     return AlertEvent(**given)
+
+
+def shadowed(**fields: Any) -> Shadowed:
+    """What two versions say of the message m0: the first that it is positive, the second the opposite."""
+    given: dict[str, Any] = {
+        "id": "m0",
+        "kind": "news",
+        "source": "wire",
+        "event_time_ms": NOW_MS,
+        "alert_keys": ("entity:acme",),
+        "serving": Said(MODEL, GOOD.label, GOOD.probabilities),
+        "shadow": Said(ModelRef("sentiment", "2"), "negative", Probabilities(0.6, 0.2, 0.2)),
+        "gap": 0.5,
+        **fields,
+    }
+    return Shadowed(**given)

@@ -22,6 +22,7 @@ from worker.errors import ContractError, RetryableError, SettingsError
 from worker.score.outputs import ReviewPolicy
 from worker.score.role import ScoreCounts
 from worker.settings import OpsSettings, RedisSettings, ScoreSettings, Settings, TritonSettings, process_id
+from worker.stores import store_address
 from worker.testing.model import INFO, FakeModel, contract
 
 
@@ -161,7 +162,7 @@ def test_what_is_wrong_is_found_before_anything_is_waited_for() -> None:
 )
 def test_redis_is_named_without_its_password(url: str, address: str) -> None:
     """What is waited for is told in the log and on /readyz."""
-    assert app._redis_address(Settings(redis=RedisSettings(url=SecretStr(url)))) == address
+    assert store_address(Settings(redis=RedisSettings(url=SecretStr(url)))) == address
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from worker.errors import RetryableError, SettingsError
 from worker.settings import KafkaSettings, Settings
 from worker.testing.model import INFO, FakeModel, contract
 
-ASKING = ("review", "feedback")
+ASKING = ("review", "feedback", "shadow")
 SPEC = TopicSpec("news", reads=True, writes=False, config={})
 
 

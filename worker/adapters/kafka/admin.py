@@ -71,6 +71,7 @@ def topic_plan(settings: KafkaSettings) -> list[TopicSpec]:
         TopicSpec(topics.dead_letters, False, True, month | {"max.message.bytes": str(size)}),
         TopicSpec(topics.review, False, True, month),
         TopicSpec(topics.feedback, False, True, year),
+        TopicSpec(topics.shadow, False, True, week),
     ]
 
 
