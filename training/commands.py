@@ -15,6 +15,7 @@ import typer
 from training.data import Split
 from training.data import commands as data_commands
 from training.device import Device
+from training.drift import commands as drift_commands
 from training.promote import commands as promote_commands
 from training.variant import Variant
 
@@ -67,6 +68,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
     data_commands.register(app)
     promote_commands.register(app)
+    drift_commands.register(app)
 
 
 def train(out: Out = None, epochs: Epochs = 4.0, seed: Seed = 7, learning_rate: LearningRate = 5e-4) -> None:

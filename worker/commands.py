@@ -13,6 +13,7 @@ from worker import __version__
 from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
+from worker.feedback import commands as feedback
 from worker.notify import commands as notify
 from worker.open_alerts import commands as open_alerts
 from worker.review import commands as review
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
     rule_files.register(app)
     notify.register(app)
     review.register(app)
+    feedback.register(app)
 
 
 def work(

@@ -23,7 +23,7 @@ from worker.adapters.triton import TritonModel
 from worker.cli import build
 from worker.messages import ModelRef, OutRecord
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WATCHLIST = "entities: [{name: w7}]\n"
 PAUSE_S = 0.01
 
@@ -44,7 +44,7 @@ class Bench:
     def promote(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """Run `tidings promote` on this repository and this Triton; returns its exit code and what it tells."""
         address = f"127.0.0.1:{self.triton.server('triton').spec.ports['http']}"
-        where = ["--model-repository", str(self.folder / "repo"), "--triton", address, "--quiet-s", "4", "--json"]
+        where = ["--model-repository", str(self.folder / "repo"), "--triton", address, "--quiet-s", "2", "--json"]
         done = CliRunner().invoke(build(), ["promote", *arguments, *where])
         return done.exit_code, json.loads(done.stdout) if done.stdout else {"said": done.output}
 
@@ -101,7 +101,7 @@ class Load:
     def _produce(self) -> None:
         settings = self._bench.flow.settings.kafka
         producer, topic = PlainProducer(settings), self._bench.flow.input("news")
-        for number, text in enumerate(texts(50_000, seed=1)):
+        for number, text in enumerate(texts(100_000, seed=1)):
             if self._stop.wait(PAUSE_S):
                 break
             name = f"m{number}"
@@ -117,7 +117,7 @@ class Load:
             }
             while not self._stop.wait(PAUSE_S):
                 version = json.loads((self._bench.model / "contract.json").read_bytes())["model"]["version"]
-                error = models[version].submit(batch_of(rows(8), 16)).exception(60)
+                error = models[version].submit(batch_of(rows(8), 32)).exception(60)
                 self.answered[version] += 1
                 if error is not None:
                     self.failed.append(f"version {version}: {error}")

@@ -127,3 +127,9 @@ def test_scripts_and_a_person_with_ctrl_c_answer_each_question_once(flow: Flow) 
     code, left, _ = scripted(flow)
     assert (code, len(left)) == (0, 1)
     assert left[0]["id"] not in answers(flow, 4)
+    file = flow.folder / "feedback.jsonl"
+    command = [sys.executable, "-m", "worker", "feedback", "-o", str(file), "--json"]
+    done = subprocess.run(command, cwd=flow.folder, env={**os.environ, **flow.env}, capture_output=True, check=True, timeout=90)
+    assert json.loads(done.stdout) == {"rows": 4, "replaced": 0, "unreadable": 0}
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {one["id"]: (one["label"], one["annotator"]) for one in rows} == answers(flow, 4)
