@@ -15,13 +15,10 @@ from training.data.records import Record
 from training.drift.features import Sample, sample
 from training.files import atomic_path
 from training.paths import build_dir
-from training.predict import exported_model, logits_of, probabilities
 from training.promote import versions
+from training.promote.answering import FileModel
 from training.promote.versions import Version
-from training.repository import MODEL_FILE, TOKENIZER_FILE
 from training.steps import Say
-from training.tokens import load_tokenizer, token_ids
-from training.variant import Variant
 
 _HASH_DIGITS = 16
 
@@ -41,11 +38,8 @@ def read_or_make(folder: Path, say: Say) -> Sample:
 
 
 def _make(serving: Version, path: Path) -> None:
-    contract, texts = serving.contract, [snippet.text for snippet in of_split(load_snippets(), Split.VALIDATION)]
-    tokenizer = load_tokenizer((serving.folder.parent / TOKENIZER_FILE).read_text("utf-8"), contract["max_length"])
-    model = exported_model(serving.folder / MODEL_FILE, Variant(contract["model"]["precision"]))
-    logits = logits_of(model, token_ids(tokenizer, texts), progress="Predicting")
-    said = probabilities(logits, float(contract["calibration"]["temperature"]))
+    texts = [snippet.text for snippet in of_split(load_snippets(), Split.VALIDATION)]
+    said = FileModel(serving).say(texts, progress="Predicting")
     found = sample(_records(texts, said.tolist()))
     with atomic_path(path) as unfinished:
         unfinished.write_text(json.dumps(asdict(found)), "utf-8")

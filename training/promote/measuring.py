@@ -6,20 +6,17 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from training.evaluate import label_indices
+from training.data import LABELS
 from training.examples import Example
 from training.metrics import Floats, Ints
-from training.predict import LogitsModel, exported_model, logits_of, probabilities
+from training.promote.answering import FileModel
 from training.promote.gates import Measured
 from training.promote.versions import Version
-from training.repository import MODEL_FILE, TOKENIZER_FILE
 from training.steps import Say
-from training.tokens import load_tokenizer, pad, token_ids
-from training.variant import Variant
+from training.tokens import pad
 
 _ROUNDS = 9
 _ROUND_TEXTS = 64
@@ -49,31 +46,9 @@ class Pair:
     candidate: Measured
 
 
-class _Subject:
-    """One exported model with what reading its answers takes."""
-
-    def __init__(self, version: Version, tokenizer: Path) -> None:
-        model, contract = version.folder / MODEL_FILE, version.contract
-        self.model: LogitsModel = exported_model(model, Variant(contract["model"]["precision"]))
-        self._temperature = float(contract["calibration"]["temperature"])
-        self._tokenizer = load_tokenizer(tokenizer.read_text("utf-8"), contract["max_length"])
-
-    def rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of the texts."""
-        return [list(row) for row in token_ids(self._tokenizer, texts)]
-
-    def say(self, texts: Sequence[str], progress: str | None = None) -> Floats:
-        """Return calibrated probabilities [n, 3]."""
-        return probabilities(logits_of(self.model, self.rows(texts), progress=progress), self._temperature)
-
-
 def measure(serving: Version, candidate: Version, examples: Sequence[Example], say: Say) -> Pair:
-    """Ask both models for the examples, for disturbed ones, and against the clock, taking turns.
-
-    The tokenizer is the serving model's; `versions.require_alike` has seen that the candidate's is the same.
-    """
-    tokenizer = serving.folder.parent / TOKENIZER_FILE
-    subjects = _Subject(serving, tokenizer), _Subject(candidate, tokenizer)
+    """Ask both models for the examples, for disturbed ones, and against the clock, taking turns."""
+    subjects = FileModel(serving), FileModel(candidate)
     texts = [example.text for example in examples]
     say(f"Asking both models for {len(texts):,} texts")
     said = [subject.say(texts, progress="Predicting") for subject in subjects]
@@ -82,10 +57,11 @@ def measure(serving: Version, candidate: Version, examples: Sequence[Example], s
     disturbed = [_disturbed(subject, texts, some, plain) for subject, plain in zip(subjects, said, strict=True)]
     seconds = _timed(subjects, [texts[index] for index in some[:_ROUND_TEXTS]])
     both = [Measured(*parts) for parts in zip(said, disturbed, seconds, strict=True)]
-    return Pair(label_indices(examples), [example.group for example in examples], both[0], both[1])
+    true = np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
+    return Pair(true, [example.group for example in examples], both[0], both[1])
 
 
-def _disturbed(subject: _Subject, texts: Sequence[str], some: Ints, plain: Floats) -> dict[str, Floats]:
+def _disturbed(subject: FileModel, texts: Sequence[str], some: Ints, plain: Floats) -> dict[str, Floats]:
     """The answers of all texts, those of `some` disturbed; only such as the disturbance changes are asked again."""
     answers = {}
     for name, disturb in DISTURBANCES.items():
@@ -96,14 +72,14 @@ def _disturbed(subject: _Subject, texts: Sequence[str], some: Ints, plain: Float
     return answers
 
 
-def _timed(subjects: Sequence[_Subject], texts: Sequence[str]) -> list[list[float]]:
+def _timed(subjects: Sequence[FileModel], texts: Sequence[str]) -> list[list[float]]:
     """Seconds for the same batch, by turns, so that whatever else the machine does falls on both; the first is not counted."""
     batches = [pad(subject.rows(texts)) for subject in subjects]
     seconds: list[list[float]] = [[] for _ in subjects]
     for turn in range(_ROUNDS + 1):
         for subject, batch, taken in zip(subjects, batches, seconds, strict=True):
             began = time.perf_counter()
-            subject.model.logits(*batch)
+            subject.logits(*batch)
             if turn:
                 taken.append(time.perf_counter() - began)
     return seconds

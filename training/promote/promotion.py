@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
-from numpy.typing import NDArray
-from scipy.special import softmax  # type: ignore[import-untyped]
 
 from training.errors import GateError, TrainingError
 from training.promote import versions
+from training.promote.answering import FileModel
 from training.promote.server import Server
 from training.promote.versions import Version
-from training.repository import CONFIG_FILE, CONTRACT_FILE, INPUTS, MODEL_FILE, TOKENIZER_FILE
+from training.repository import CONFIG_FILE, CONTRACT_FILE
 from training.steps import Say, silent
-from training.tokens import Ids, load_tokenizer, pad, token_ids
+from training.tokens import pad
 
 _PROBES = ("The weather is fine today.", "This is good.", "A bad day for the market, and the forecast is worse.")
 _ALIKE = 0.05
@@ -150,26 +148,17 @@ def _serve(config: Path, servers: Sequence[Server], numbers: Sequence[str]) -> N
 
 def _prove(version: Version, servers: Sequence[Server]) -> None:
     """Hold each server's answers to those of the file on this machine."""
-    contract = version.contract
-    temperature, bucket = float(contract["calibration"]["temperature"]), contract["buckets"][0]
-    tokenizer = load_tokenizer((version.folder.parent / TOKENIZER_FILE).read_text("utf-8"), bucket)
-    batch = pad(token_ids(tokenizer, _PROBES), bucket)
-    expected = softmax(_logits(version, batch) / temperature, axis=1)
+    model, contract = FileModel(version), version.contract
+    batch = pad(model.rows(_PROBES), contract["max_length"])
+    expected = model.probabilities(model.logits(*batch))
     for server in servers:
-        answered = softmax(server.logits(version.number, contract["output"], batch) / temperature, axis=1)
+        answered = model.probabilities(server.logits(version.number, contract["output"], batch))
         gap = float(np.abs(answered - expected).max())
         if not gap <= _ALIKE:
             raise GateError(
                 f"Triton at {server.url} answers for version {version.number} otherwise than its file: a probability is "
                 f"{gap:.2g} off, at most {_ALIKE:g} is allowed; does it see the same model repository?"
             )
-
-
-def _logits(version: Version, batch: tuple[Ids, Ids]) -> NDArray[np.float32]:
-    """What the file says here in float32, by ONNX Runtime itself: a rollback must not wait for torch to be imported."""
-    session = onnxruntime.InferenceSession(version.folder / MODEL_FILE, providers=["CPUExecutionProvider"])
-    feeds = dict(zip(INPUTS, batch, strict=True))
-    return np.asarray(session.run([version.contract["output"]], feeds)[0], dtype=np.float32)
 
 
 def _drained(servers: Sequence[Server], number: str, drain: Drain) -> bool:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tests.support.tiny_versions import write_model
 from training.errors import TrainingError
-from training.predict import OnnxModel
 from training.promote import versions
+from training.promote.answering import FileModel
 from training.promote.promotion import Drain, load_beside, promote, rollback
 from training.promote.server import Server
 from training.tokens import Ids
@@ -49,7 +49,7 @@ class FakeServer:
 
     def logits(self, number: str, _output: str, batch: tuple[Ids, Ids]) -> NDArray[np.float32]:
         """See `Server`."""
-        return OnnxModel(self._folder / number / "model.onnx").logits(*batch) * (-1 if self.is_wrong else 1)
+        return FileModel(versions.known(self._folder, number)).logits(*batch) * np.float32(-1 if self.is_wrong else 1)
 
 
 class Bench:
