@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 from scipy.special import softmax  # type: ignore[import-untyped]
 
@@ -48,7 +49,7 @@ class FileModel:
         order = np.argsort([len(row) for row in rows], kind="stable")
         answers = np.empty((len(rows), 3), dtype=np.float32)
         starts = range(0, len(rows), _BATCH)
-        for start in track(starts, progress or "", disable=progress is None, transient=True):
+        for start in track(starts, progress or "", console=Console(stderr=True), disable=progress is None, transient=True):
             some = order[start : start + _BATCH]
             answers[some] = self._ask(*pad([rows[index] for index in some]))
         return self.probabilities(answers)
