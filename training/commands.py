@@ -15,6 +15,8 @@ import typer
 from training.data import Split
 from training.data import commands as data_commands
 from training.device import Device
+from training.drift import commands as drift_commands
+from training.promote import commands as promote_commands
 from training.variant import Variant
 
 for _package in ("torch", "transformers", "peft", "onnx", "onnxruntime", "openvino", "scipy"):
@@ -107,6 +109,8 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
     app.command("export")(export)
     data_commands.register(app)
+    promote_commands.register(app)
+    drift_commands.register(app)
 
 
 def train(

@@ -28,6 +28,8 @@ INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
 BACKGROUND_FILE = "background.txt"
 VERSION = "1"
+HISTORY_FILE = "promotions.jsonl"
+"""Where `tidings promote` remembers what served; a folder that has one is changed by that command alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,12 @@ def write_model(folder: Path, files: ModelFiles) -> None:
     """Put a model's folder in place of the old one, or leave the old one as it is if anything fails.
 
     The new folder grows outside the repository, so that a server polling it never sees half a model.
+
+    Raises:
+        TrainingError: versions were promoted there; replacing the folder would take away what serves, and the way back.
     """
+    if (folder / HISTORY_FILE).exists():
+        raise TrainingError(f"{folder} has promoted versions: use `tidings promote --adapter`, or export into another folder")
     with atomic_folder(folder, beside=folder.parent) as fresh:
         (fresh / VERSION).mkdir()
         shutil.copyfile(files.onnx, fresh / VERSION / MODEL_FILE)

@@ -7,17 +7,16 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from worker import __version__
 from worker.adapters.kafka import AtLeastOnceSink, KafkaHistory, KafkaSink, KafkaSource, OffsetsSink, require_topics
 from worker.adapters.notify_store import RedisNotifyStore
 from worker.adapters.paired import PairedModel
-from worker.adapters.redis import RedisAlertStore, RedisIdentity, RedisStoreOptions
+from worker.adapters.redis import RedisAlertStore
 from worker.adapters.triton import TritonModel
 from worker.adapters.webhook import WebhookMessenger
 from worker.alert.keeping import require_kept
@@ -25,7 +24,7 @@ from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay, RelayOptions
 from worker.alert.role import AlertRole
 from worker.alert.rules import RuleSet, parse_rules
-from worker.errors import ContractError, SettingsError
+from worker.errors import ContractError, RetryableError, SettingsError, TidingsError
 from worker.notify.config import NotifyConfig, parse_notify
 from worker.notify.delivery import Delivery, DeliveryLimits
 from worker.notify.role import NotifyOptions, NotifyPorts, NotifyRole
@@ -34,6 +33,7 @@ from worker.ops.lifetime import Lifetime, Role
 from worker.ops.metrics import WorkerCollector, metrics_page, registry
 from worker.ops.notifying import ObservedMessenger, ObservedNotifyStore, ReceiversWatch
 from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.ops.release import ReleaseFile
 from worker.ops.reload import RulesFile
 from worker.ops.server import pages, serving
 from worker.ops.start import Start
@@ -55,9 +55,13 @@ from worker.score.contract import (
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.near import NearIndex, NearLimits
+from worker.score.outputs import ReviewPolicy
+from worker.score.release import Release
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
+from worker.shadowing import shadowing
+from worker.stores import connect_store, store_address
 from worker.tls import TlsFiles
 from worker.topics import Encoder, Tools, find_encoder, understand
 
@@ -160,25 +164,6 @@ def connect_models(settings: Settings, contract: Contract, encoder: Encoder | No
     return PairedModel(connect_model(settings, contract), connect_model(settings, encoder.second))
 
 
-def connect_store(settings: Settings) -> RedisAlertStore:
-    """Open the alert store; Redis itself need not be there yet."""
-    redis = settings.redis
-    options = RedisStoreOptions(
-        prefix=redis.prefix,
-        state_ttl_s=redis.state_ttl_s,
-        stream_max_events=redis.stream_max_events,
-        timeout_s=redis.timeout_s,
-    )
-    key_password = _revealed(redis.ssl_key_password)
-    files = TlsFiles(redis.ssl_ca_location, redis.ssl_certificate_location, redis.ssl_key_location, key_password)
-    identity = RedisIdentity(username=redis.username, password=_revealed(redis.password), files=files)
-    return RedisAlertStore.connect(redis.url.get_secret_value(), options, identity, cluster=redis.cluster)
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
-
-
 def check_model(model: Model, contract: AnyContract) -> None:
     """Hold the served model to its contract; raises ContractError with every difference, RetryableError if it is not there."""
     if wrong := mismatches(contract, model.info()):
@@ -209,8 +194,8 @@ def work(settings: Settings, roles: Sequence[RoleName]) -> None:
 
     def reload() -> None:
         for watch in watches.values():
-            if watch.rules is not None:
-                watch.rules.hurry()
+            for file in filter(None, (watch.rules, watch.release)):
+                file.hurry()
 
     collector = WorkerCollector(watches.values(), model, health, __version__)
     log.info("starting", roles=list(roles), kafka=settings.kafka.bootstrap_servers)
@@ -243,9 +228,28 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
         for topic in meaning.thresholds:
             log.info("topic calibrated", **msgspec.to_builtins(topic))
         stages = msgspec.structs.replace(stages, meaning=meaning)
+    read, take = partial(_read_model_file, settings, "contract.json"), partial(_release, settings, encoder, start)
+    file = start.watch.release = stack.enter_context(closing(ReleaseFile(read, take, contract)))
     sink, source = _kafka(settings, "score", stack, start)
     ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
-    return ScoreRole(ports, stages, _score_options(settings, contract, encoder))
+    shadow = shadowing(settings, contract, connect_model, stack, start)
+    return ScoreRole(ports, stages, _score_options(settings, contract, encoder), changed=file.changed, shadow=shadow)
+
+
+def _release(settings: Settings, encoder: Encoder | None, start: Start, contract: Contract) -> Release:
+    """Open another version of the model; raises ContractError, or RetryableError if it is not served yet."""
+    if encoder is not None and encoder.second is None:
+        raise ContractError("topics are known by the embeddings of the version before: start the worker again to take this one")
+    check_model_file(settings, contract)
+    model = connect_models(settings, contract, encoder)
+    try:
+        if contract.model.version not in model.info().versions:
+            raise RetryableError(f"version {contract.model.version} is not served yet")
+        check_model(model, contract)
+    except TidingsError:
+        model.close()
+        raise
+    return Release(ObservedModel(model, start.watch, start.model), contract.model.ref, Calibration.from_contract(contract))
 
 
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:
@@ -329,6 +333,7 @@ def _score_options(settings: Settings, contract: Contract, encoder: Encoder | No
         commit_messages=score.commit_messages,
         max_future_ms=int(score.max_future_s * 1000),
         drain_timeout_s=settings.ops.shutdown_timeout_s,
+        review=ReviewPolicy(kafka.topics.review, score.review_share, score.review_below) if score.review_share else None,
     )
 
 
@@ -348,7 +353,8 @@ def _topics(settings: Settings, role: RoleName) -> dict[str, Literal["Read", "Wr
         return {topics.signals: "Read", topics.alerts: "Write"}
     if role == "notify":
         return {topics.alerts: "Read"}
-    outputs = (topics.predictions, topics.signals, topics.dead_letters)
+    reviews = (topics.review,) if settings.score.review_share else ()
+    outputs = (topics.predictions, topics.signals, topics.dead_letters, *reviews)
     return {**dict.fromkeys(settings.kafka.input_topics, "Read"), **dict.fromkeys(outputs, "Write")}
 
 
@@ -362,16 +368,10 @@ def _sink(settings: Settings, role: RoleName) -> KafkaSink | AtLeastOnceSink:
 
 def _redis(settings: Settings, stack: ExitStack, start: Start) -> RedisAlertStore:
     """Wait for Redis; of a cluster, making the client asks a node already."""
-    what, remedy = f"Redis at {_redis_address(settings)}", "is it up, and is redis.url right?"
+    what, remedy = f"Redis at {store_address(settings)}", "is it up, and is redis.url right?"
     store = stack.enter_context(closing(start.until("redis", what, lambda: connect_store(settings), remedy)))
     start.until("redis", what, store.version, remedy)
     return store
-
-
-def _redis_address(settings: Settings) -> str:
-    """Host and port, or the socket's path: the URL may hold a password."""
-    url = urlsplit(settings.redis.url.get_secret_value())
-    return url.path if url.scheme == "unix" else url.netloc.rpartition("@")[2]
 
 
 def _model_place(settings: Settings, contract: AnyContract) -> str:

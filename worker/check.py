@@ -15,6 +15,7 @@ from worker.errors import RetryableError, SettingsError, TidingsError
 from worker.ports import Model, TokenBatch
 from worker.score.contract import Contract, mismatches
 from worker.settings import Settings
+from worker.stores import connect_store
 from worker.topics import Tools, find_encoder, understand
 
 T = TypeVar("T")
@@ -83,12 +84,21 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         yield Finding("kafka", False, str(error), remedy)
         return
     yield Finding("kafka", True, f"{report.brokers} brokers at {servers}")
-    yield from _topics(report)
+    yield from _topics(report, _unused(settings))
     yield from _dead_letter_room(report, settings.kafka.topics.dead_letters)
 
 
-def _topics(report: ClusterReport) -> Iterator[Finding]:
+def _unused(settings: Settings) -> set[str]:
+    """The topics that no worker of these settings writes: nothing is wrong where they are missing."""
+    topics = settings.kafka.topics
+    unused = {topics.feedback: True, topics.review: not settings.score.review_share, topics.shadow: not settings.shadow.version}
+    return {name for name, is_unused in unused.items() if is_unused}
+
+
+def _topics(report: ClusterReport, unused: set[str]) -> Iterator[Finding]:
     for topic in report.topics:
+        if topic.spec.name in unused:
+            continue
         name = f"topic {topic.spec.name}"
         operations = [word for word, needed in (("read", topic.spec.reads), ("write", topic.spec.writes)) if needed]
         if topic.denied:
@@ -118,7 +128,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _redis_version(settings: Settings) -> str:
-    with closing(app.connect_store(settings)) as store:
+    with closing(connect_store(settings)) as store:
         return f"version {store.version()}"
 
 

@@ -18,6 +18,7 @@ from worker.messages import (
     Control,
     EventTime,
     Expire,
+    Feedback,
     Inhibitor,
     Kind,
     Message,
@@ -25,6 +26,8 @@ from worker.messages import (
     OutRecord,
     Prediction,
     Record,
+    Review,
+    Shadowed,
     Signal,
     Silence,
     Standing,
@@ -118,6 +121,9 @@ _control_decoders: dict[bytes, msgspec.json.Decoder[Any]] = {
     for kind in (Tick, Acknowledge, Silence, Expire, Inhibitor, Standing)
 }
 _prediction_decoder = msgspec.json.Decoder(Prediction)
+_review_decoder = msgspec.json.Decoder(Review)
+_shadowed_decoder = msgspec.json.Decoder(Shadowed)
+_feedback_decoder = msgspec.json.Decoder(Feedback)
 _cloud_event_decoder = msgspec.json.Decoder(CloudEvent)
 
 
@@ -222,6 +228,36 @@ def encode_prediction(prediction: Prediction) -> bytes:
 def decode_prediction(body: bytes) -> Prediction:
     """Decode what `encode_prediction` made; raises DecodeError (`invalid_prediction`)."""
     return _decode(_prediction_decoder, body, "invalid_prediction")
+
+
+def encode_review(review: Review) -> bytes:
+    """Encode for `sentiment.review`."""
+    return _encoder.encode(review)
+
+
+def decode_review(body: bytes | None) -> Review:
+    """Decode what `encode_review` made; raises DecodeError (`invalid_review`)."""
+    return _decode(_review_decoder, body or b"", "invalid_review")
+
+
+def encode_shadowed(shadowed: Shadowed) -> bytes:
+    """Encode for `sentiment.shadow`."""
+    return _encoder.encode(shadowed)
+
+
+def decode_shadowed(body: bytes | None) -> Shadowed:
+    """Decode what `encode_shadowed` made; raises DecodeError (`invalid_shadowed`)."""
+    return _decode(_shadowed_decoder, body or b"", "invalid_shadowed")
+
+
+def encode_feedback(feedback: Feedback) -> bytes:
+    """Encode for `sentiment.feedback`."""
+    return _encoder.encode(feedback)
+
+
+def decode_feedback(body: bytes | None) -> Feedback:
+    """Decode what `encode_feedback` made; raises DecodeError (`invalid_feedback`)."""
+    return _decode(_feedback_decoder, body or b"", "invalid_feedback")
 
 
 def encode_signal(signal: Signal) -> bytes:

@@ -13,8 +13,10 @@ from worker import __version__
 from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
+from worker.feedback import commands as feedback
 from worker.notify import commands as notify
 from worker.open_alerts import commands as open_alerts
+from worker.review import commands as review
 from worker.rule_files import commands as rule_files
 
 console = Console()
@@ -27,6 +29,9 @@ class Stream(StrEnum):
     SIGNALS = "signals"
     ALERTS = "alerts"
     DEAD_LETTERS = "dead-letters"
+    REVIEW = "review"
+    FEEDBACK = "feedback"
+    SHADOW = "shadow"
 
 
 class SchemaName(StrEnum):
@@ -36,6 +41,9 @@ class SchemaName(StrEnum):
     PREDICTION = "prediction"
     SIGNAL = "signal"
     ALERT = "alert"
+    REVIEW = "review"
+    FEEDBACK = "feedback"
+    SHADOW = "shadow"
     WATCHLIST = "watchlist"
     ASYNCAPI = "asyncapi"
 
@@ -52,6 +60,8 @@ def register(app: typer.Typer) -> None:
     backtest.register(app)
     rule_files.register(app)
     notify.register(app)
+    review.register(app)
+    feedback.register(app)
 
 
 def work(
@@ -159,7 +169,7 @@ def tail(
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Leave after so many records.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Records as they are, one a line.")] = False,
 ) -> None:
-    """Follow predictions, signals, alerts or dead letters as they are committed. Ctrl-C leaves.
+    """Follow what Tidings writes, as it is committed. Ctrl-C leaves.
 
     tidings tail alerts
 

@@ -3,6 +3,7 @@
 Times are integers in milliseconds since the Unix epoch (UTC) and end in `_ms`. Probabilities lie in [0, 1], scores in [-1, 1].
 """
 
+from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -182,6 +183,79 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     model: ModelRef
     origin: Origin
     similarity: Annotated[float, Meta(ge=-1, le=1)] | None = None
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that the model is unsure of, as published on `sentiment.review` under the message's id, for a person to label.
+
+    Title and text are whole, for a person judges them and a model may learn from them. `confidence` is the calibrated
+    probability of `label`.
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    text: Annotated[str, Meta(min_length=1)]
+    title: str | None = None
+    label: Label
+    confidence: Annotated[float, Meta(ge=0, le=1)]
+    probabilities: Probabilities
+    kind: Kind
+    source: str | None = None
+    lang: str | None = None
+    event_time_ms: EventTime
+    model: ModelRef
+    origin: Origin
+
+    @property
+    def content(self) -> str:
+        """What was scored, as `Message.content`."""
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What one model said of a message."""
+
+    model: ModelRef
+    label: Label
+    probabilities: Probabilities
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the label."""
+        probability: float = getattr(self.probabilities, self.label)
+        return probability
+
+
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What two models say of one message, as published on `sentiment.shadow` under the message's id; a sample, not a record.
+
+    `serving` is what the prediction says, `shadow` what the second model would have said. `gap` is the largest difference of a
+    probability; `alert_keys` are those of the message's signals.
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    kind: Kind
+    source: str | None
+    event_time_ms: EventTime
+    alert_keys: tuple[str, ...]
+    serving: Said
+    shadow: Said
+    gap: Annotated[float, Meta(ge=0, le=1)]
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a message, as published on `sentiment.feedback` under the message's id.
+
+    `text` is what was scored: the title, where there is one, and the text. `predicted` is the label that the model of
+    `model_version` gave; `at` says when the person answered, RFC 3339.
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    text: Annotated[str, Meta(min_length=1)]
+    label: Label
+    annotator: Annotated[str, Meta(max_length=256, pattern=r"\S")]
+    at: datetime
+    predicted: Label
+    model_version: str
 
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=256)]

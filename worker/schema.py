@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from worker.codec import CloudEvent, InputMessage
-from worker.messages import Prediction, Signal
+from worker.messages import Feedback, Prediction, Review, Shadowed, Signal
 from worker.score.matching import watchlist_schema
 from worker.settings import KafkaSettings
 
@@ -15,6 +15,9 @@ TYPES: dict[str, type[msgspec.Struct]] = {
     "prediction": Prediction,
     "signal": Signal,
     "alert": CloudEvent,
+    "review": Review,
+    "feedback": Feedback,
+    "shadow": Shadowed,
 }
 
 
@@ -29,7 +32,14 @@ def asyncapi(kafka: KafkaSettings, version: str) -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of all topics (https://www.asyncapi.com/docs/reference/specification/v3.0.0)."""
     topics = kafka.topics
     schemas, components = msgspec.json.schema_components(list(TYPES.values()), ref_template="#/components/schemas/{name}")
-    outputs = {topics.predictions: "prediction", topics.signals: "signal", topics.alerts: "alert"}
+    outputs = {
+        topics.predictions: "prediction",
+        topics.signals: "signal",
+        topics.alerts: "alert",
+        topics.review: "review",
+        topics.feedback: "feedback",
+        topics.shadow: "shadow",
+    }
     channels = dict.fromkeys(kafka.input_topics, "message") | outputs
     return _as_json(
         {

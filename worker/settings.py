@@ -52,6 +52,9 @@ class Topics(Section):
     signals: str = "sentiment.signals"
     alerts: str = "sentiment.alerts"
     dead_letters: str = "sentiment.dead-letters"
+    review: str = "sentiment.review"
+    feedback: str = "sentiment.feedback"
+    shadow: str = "sentiment.shadow"
 
 
 class KafkaSettings(KafkaWire):
@@ -129,6 +132,17 @@ class TritonSettings(TritonWire):
     """How long a failing model is left alone at most before it is asked again; 0.5 s at first."""
 
 
+class ShadowSettings(Section):
+    """A second version of the model, asked beside the one that serves and followed by nobody."""
+
+    version: Annotated[int, Field(ge=1)] | None = None
+    """Its number in the model's folder, where `tidings promote --beside` put it; unset, there is none."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of this share of all messages it is asked."""
+    in_flight: Count = 2
+    """Batches at the second model at one time; what finds no room is passed over and counted."""
+
+
 class ScoreSettings(Section):
     """How messages are batched and published."""
 
@@ -166,6 +180,11 @@ class ScoreSettings(Section):
     """A near-duplicate has this share of its pairs of neighbouring words in common with the first."""
     near_duplicate_min_words: Count = 8
     """A text of fewer words has exact duplicates only: greetings and the like are nobody's story."""
+    review_share: Annotated[float, Field(ge=0, le=1)] = 0
+    """Of this share of all messages those that the model is unsure of go to the topic of reviews, where a person labels them:
+    never more than that share, however unsure the model. 0 asks nobody."""
+    review_below: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """The model is unsure of a label whose calibrated probability is below this."""
     redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})
     """Personal data that is taken out of the excerpts in signals and alerts; an empty list takes out nothing."""
     phone_regions: frozenset[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = frozenset({"US", "GB"})
@@ -246,6 +265,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     triton: TritonSettings = TritonSettings()
     score: ScoreSettings = ScoreSettings()
+    shadow: ShadowSettings = ShadowSettings()
     alert: AlertSettings = AlertSettings()
     notify: NotifySettings = NotifySettings()
     ops: OpsSettings = OpsSettings()

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.adapters.kafka import PlainReader
-from worker.codec import decode_alert_event, decode_prediction, decode_signal
+from worker.codec import decode_alert_event, decode_feedback, decode_prediction, decode_review, decode_shadowed, decode_signal
 from worker.errors import DecodeError
 from worker.messages import Record
 from worker.settings import KafkaSettings
 
-_COLOURS = {"negative": "red", "neutral": "yellow", "positive": "green"}
+COLOURS = {"negative": "red", "neutral": "yellow", "positive": "green"}
 
 
 class Following(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Following(msgspec.Struct, frozen=True):
 
 
 def tail(kafka: KafkaSettings, stream: str, following: Following, console: Console) -> None:
-    """Show the records of `predictions`, `signals`, `alerts` or `dead-letters` as they are committed.
+    """Show the records of a stream, one of those that `_SHOW` names, as they are committed.
 
     Raises:
         RetryableError: Kafka or the topic is not there.
@@ -40,10 +40,10 @@ def tail(kafka: KafkaSettings, stream: str, following: Following, console: Conso
 
 def line_of(stream: str, record: Record, *, as_json: bool) -> Text:
     """Return what is shown of a record of this stream, whatever the record is; nothing in it can steer the terminal."""
-    return _harmless(_as_json(record) if as_json else _SHOW[stream](record))
+    return harmless(_as_json(record) if as_json else _SHOW[stream](record))
 
 
-def _harmless(text: Text) -> Text:
+def harmless(text: Text) -> Text:
     """Show control characters for what they are: what producers send may not steer the terminal."""
     plain = text.plain
     for at in [at for at, char in enumerate(plain) if not char.isprintable() and char != "\n"][::-1]:
@@ -70,7 +70,7 @@ def _prediction(record: Record) -> Text:
     prediction = decode_prediction(record.value or b"")
     names = ", ".join((*prediction.entities, *prediction.topics))
     return Text.assemble(
-        (f"{prediction.label:<8} ", _COLOURS[prediction.label]),
+        (f"{prediction.label:<8} ", COLOURS[prediction.label]),
         f"{prediction.score:+.3f}  {prediction.id}",
         (f"  {names}", "cyan"),
     )
@@ -79,7 +79,7 @@ def _prediction(record: Record) -> Text:
 def _signal(record: Record) -> Text:
     signal = decode_signal(record.value)
     return Text.assemble(
-        (f"{signal.label:<8} ", _COLOURS[signal.label]),
+        (f"{signal.label:<8} ", COLOURS[signal.label]),
         f"{signal.score:+.3f}  ",
         (f"{signal.alert_key}  ", "cyan"),
         signal.excerpt,
@@ -99,6 +99,26 @@ def _alert(record: Record) -> Text:
         (f"\n  quiet by {', '.join(event.suppressed_by)}" if event.suppressed_by else "", "dim"),
     )
     return Text("\n").join([head, *(Text(f"  {sample.score:+.3f} {sample.excerpt}", "dim") for sample in evidence.samples)])
+
+
+def _review(record: Record) -> Text:
+    review = decode_review(record.value)
+    head = (f"{review.label:<8} ", COLOURS[review.label])
+    return Text.assemble(head, f"{review.confidence:.3f}  {review.id}  ", (review.content, "dim"))
+
+
+def _feedback(record: Record) -> Text:
+    said = decode_feedback(record.value)
+    head = (f"{said.label:<8} ", COLOURS[said.label])
+    return Text.assemble(
+        head, f"not {said.predicted}  " if said.label != said.predicted else "", f"{said.id}  {said.annotator}"
+    )
+
+
+def _shadowed(record: Record) -> Text:
+    both = decode_shadowed(record.value)
+    said = " and ".join(f"version {one.model.version} {one.label} {one.confidence:.3f}" for one in (both.serving, both.shadow))
+    return Text(f"{both.id}  {said}", "yellow" if both.serving.label != both.shadow.label else "")
 
 
 def _dead_letter(record: Record) -> Text:
@@ -129,4 +149,7 @@ _SHOW: Mapping[str, Callable[[Record], Text]] = {
     "signals": _tolerant(_signal),
     "alerts": _tolerant(_alert),
     "dead-letters": _dead_letter,
+    "review": _tolerant(_review),
+    "feedback": _tolerant(_feedback),
+    "shadow": _tolerant(_shadowed),
 }

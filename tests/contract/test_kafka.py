@@ -818,11 +818,17 @@ def test_topics_are_made_once(real: RealBroker, names: Names) -> None:
         bootstrap_servers=real.settings.bootstrap_servers,
         input_topics={names.topic("news"): "news"},
         topics=Topics(
-            predictions=names.topic("p"), signals=names.topic("s"), alerts=names.topic("a"), dead_letters=names.topic("d")
+            predictions=names.topic("p"),
+            signals=names.topic("s"),
+            alerts=names.topic("a"),
+            dead_letters=names.topic("d"),
+            review=names.topic("r"),
+            feedback=names.topic("f"),
+            shadow=names.topic("sh"),
         ),
         partitions=3,
     )
-    wanted = sorted(names.topic(name) for name in ("news", "p", "s", "a", "d"))
+    wanted = sorted(names.topic(name) for name in ("news", "p", "s", "a", "d", "r", "f", "sh"))
     before = inspect(settings)
     assert (before.brokers, sorted(before.missing)) == (1, wanted)
     assert create_topics(settings) == wanted

@@ -15,9 +15,9 @@ from deploy.local.stack import LocalStack
 from tests.conftest import Names
 from tests.integration.flow import Flow, WorkerProcess, make_flow
 from worker.alert.suppression import Suppression
-from worker.app import connect_store
 from worker.cli import build
 from worker.messages import TopicPartition
+from worker.stores import connect_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

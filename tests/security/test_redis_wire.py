@@ -9,11 +9,11 @@ import pytest
 
 from tests.security.certificates import KEY_PASSWORD, Certificates
 from tests.security.secure_redis import SecureRedis, running_redis
-from worker import app
 from worker.errors import FatalError, RetryableError, SettingsError, TidingsError
 from worker.messages import TopicPartition
 from worker.ports import AlertCommit
 from worker.settings import RedisSettings, Settings
+from worker.stores import connect_store
 
 pytestmark = pytest.mark.real
 PARTITION = TopicPartition("sentiment.signals", 0)
@@ -46,7 +46,7 @@ def server(secure_redis: SecureRedis) -> SecureRedis:
 def use(**redis: Any) -> None:
     """Do with these settings what the alert role does first: ask the version, load, commit."""
     settings = Settings(redis=RedisSettings(timeout_s=1, **redis))
-    with closing(app.connect_store(settings)) as store:
+    with closing(connect_store(settings)) as store:
         store.version()
         found = store.load(PARTITION)
         offset = found.next_offset if found else None

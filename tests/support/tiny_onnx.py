@@ -39,13 +39,18 @@ def tiny_encoder() -> bytes:
     return _model("vector", helper.make_node("LpNormalization", ["mean"], ["vector"], axis=1, p=2), _WIDTH)
 
 
-def tiny_model() -> bytes:
-    """Return the ONNX file."""
-    return _model("logits", helper.make_node("MatMul", ["mean", "weights"], ["logits"]), 3)
+def tiny_model(scale: float = 1.0) -> bytes:
+    """Return the ONNX file; `scale` multiplies its logits: it is surer of itself, or the other way round."""
+    return _model("logits", helper.make_node("MatMul", ["mean", "weights"], ["logits"]), 3, scale)
 
 
-def _model(output: str, last: onnx.NodeProto, width: int) -> bytes:
-    constants = {"embeddings": EMBEDDINGS, "weights": WEIGHTS, "last": np.array([-1]), "tokens": np.array([1])}
+def _model(output: str, last: onnx.NodeProto, width: int, scale: float = 1.0) -> bytes:
+    constants = {
+        "embeddings": EMBEDDINGS,
+        "weights": WEIGHTS * np.float32(scale),
+        "last": np.array([-1]),
+        "tokens": np.array([1]),
+    }
     nodes = [
         helper.make_node("Gather", ["embeddings", "input_ids"], ["embedded"]),
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),

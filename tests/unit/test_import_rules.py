@@ -14,6 +14,7 @@ ROLES = frozenset(
     {
         "worker.score.role",
         "worker.score.inference",
+        "worker.score.shadow",
         "worker.alert.role",
         "worker.alert.loading",
         "worker.alert.relay",

@@ -269,8 +269,8 @@ def _settings() -> "Settings":
 
 @contextmanager
 def _book() -> Iterator["Book"]:
-    from worker.app import connect_store
     from worker.open_alerts.book import Book
+    from worker.stores import connect_store
 
     settings = _settings()
     with closing(connect_store(settings)) as store:

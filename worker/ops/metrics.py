@@ -30,7 +30,9 @@ SCORE_COUNTS = (
     _Count("messages", "tidings_messages", "Messages taken from the input topics, again after an aborted transaction."),
     _Count("predictions", "tidings_predictions", "Messages scored, again after an aborted transaction."),
     _Count("signals", "tidings_signals", "Signals made, one per message and alert key, again after an aborted transaction."),
+    _Count("reviews", "tidings_reviews", "Messages that a person is asked about, again after an aborted transaction."),
     _Count("duplicates", "tidings_duplicates", "Messages whose text was seen before."),
+    _Count("releases", "tidings_model_releases", "How often the worker went over to another version of the model."),
     _Count("batches", "tidings_batches", "Batches that the model answered."),
     _Count("padded", "tidings_batch_token_places", "Token places sent to the model, padding included."),
     _Count("tokens", "tidings_batch_tokens", "Tokens sent to the model; the rest of the places is padding."),
@@ -91,7 +93,9 @@ class WorkerCollector(Collector):
         for role in self._roles:
             yield from _counts(role)
             yield from _rules(role)
-            yield from role.receivers.families() if role.receivers is not None else ()
+            yield from _release(role)
+            for more in filter(None, (role.receivers, role.shadow)):
+                yield from more.families()
         yield from _published(self._roles)
         yield from _group(self._roles, int(self._wall_clock() * 1000))
         yield from self._model_families()
@@ -176,6 +180,22 @@ def _rules(watch: RoleWatch) -> Iterator[Metric]:
             "tidings_rules_last_reload_success_timestamp_seconds",
             "When the rules in force were read, in seconds since the epoch.",
             rules.succeeded_at_s,
+        )
+
+
+def _release(watch: RoleWatch) -> Iterator[Metric]:
+    if (release := watch.release) is not None:
+        yield InfoMetricFamily("tidings_model_version", "The version of the model in force.", {"version": release.version})
+        yield GaugeMetricFamily(
+            "tidings_model_last_release_successful",
+            "Whether the version that the contract names is in force (1), or refused or awaited, so that the one before it goes"
+            " on (0).",
+            float(release.successful),
+        )
+        yield GaugeMetricFamily(
+            "tidings_model_last_release_success_timestamp_seconds",
+            "When the version in force was taken, in seconds since the epoch.",
+            release.succeeded_at_s,
         )
 
 

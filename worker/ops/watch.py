@@ -66,6 +66,15 @@ class HasReload(Protocol):
         ...
 
 
+class HasRelease(HasReload, Protocol):
+    """The contract of a model, which may come to name another version."""
+
+    @property
+    def version(self) -> str:
+        """The version in force."""
+        ...
+
+
 class HasFamilies(Protocol):
     """Figures beyond plain counts."""
 
@@ -85,6 +94,10 @@ class RoleWatch:
         """None until it is built."""
         self.rules: HasReload | None = None
         """The rule file, of the alert role alone."""
+        self.release: HasRelease | None = None
+        """The model's contract, of the score role alone."""
+        self.shadow: HasFamilies | None = None
+        """How a second model compares, of the score role alone."""
         self.receivers: HasFamilies | None = None
         """How receivers are told, of the notify role alone."""
         self.statistics: SourceStatistics | None = None

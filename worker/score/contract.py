@@ -228,6 +228,36 @@ def pairing_mismatches(contract: Contract, embedding: EmbeddingContract) -> list
     return [f"{embedding.model.name} cannot read the batches of {contract.model.name}: {line}" for line in wrong]
 
 
+def succession_mismatches(before: Contract, after: Contract) -> list[str]:
+    """Say why a running worker cannot go on with another version of its model; empty when it can.
+
+    All but weights and calibration must be as before, or what is tokenised and batched already would not fit. Other weights
+    under the old number cannot be told from the old ones in what the server says, so they need a number of their own.
+    """
+    wrong = _reading_mismatches(before, after)
+    if after.model.name != before.model.name:
+        wrong.append(f"it is the model {after.model.name}, not {before.model.name}")
+    if after.embedding != before.embedding:
+        wrong.append("embedding is another one")
+    promised = [(contract.model.onnx_sha256, contract.calibration) for contract in (before, after)]
+    if after.model.version == before.model.version and promised[0] != promised[1]:
+        wrong.append(f"it is another model under the old number {before.model.version}; `tidings promote` gives it the next")
+    return wrong
+
+
+def shadow_mismatches(serving: Contract, shadow: Contract) -> list[str]:
+    """Say why a model cannot be asked beside the serving one, with the batches made for that; empty when it can."""
+    return _reading_mismatches(serving, shadow)
+
+
+def _reading_mismatches(before: Contract, after: Contract) -> list[str]:
+    same = ("inputs", "output", "labels", "max_length", "buckets", "pad_id", "tokenizer")
+    wrong = [f"{name} is another one" for name in same if getattr(before, name) != getattr(after, name)]
+    if after.max_batch_size < before.max_batch_size:
+        wrong.append(f"it takes {after.max_batch_size} texts at once, not {before.max_batch_size}")
+    return wrong
+
+
 def tokenizer_mismatches(contract: Contract, body: bytes) -> list[str]:
     """Say so if `body` is not the tokenizer file that the model was trained with."""
     return file_mismatches(contract.tokenizer, body)

@@ -65,6 +65,11 @@ class DuplicateIndex:
         if known.story.first_origin == message.origin:
             known.story.withdrawn = True
 
+    def forget_sentiments(self) -> None:
+        """Forget what a model said of all texts, and not that they were seen: another version has to say it anew."""
+        for known in self._known.values():
+            known.sentiment, known.similarities = None, {}
+
     def _is_of_its_time(self, story: Story, message: Message) -> bool:
         return not story.withdrawn and abs(message.event_time_ms - story.event_time_ms) <= self._window_ms
 

@@ -72,12 +72,15 @@ class Inference(Generic[T]):
         self._canary_is_out = False
         self._proofs = 0
         self._epoch = 0
+        self._successor: Model | None = None
         self.breaker = Breaker(since_s=monotonic())
         """Where the breaker stands; may be read from any thread."""
 
     def dispatch(self) -> None:
         """Send what is due: the canary when it is needed, and batches as far as there is room in flight."""
         now_s = self._monotonic()
+        if self._successor is not None:
+            return
         if not self._canary_is_out:
             self._send_canary_if_due(now_s)
         while self.breaker.admits(now_s) and self._in_flight < self._limits.in_flight:
@@ -96,6 +99,17 @@ class Inference(Generic[T]):
                 answer = self._answers.get_nowait()
         except Empty:
             return
+
+    def succeed(self, model: Model) -> bool:
+        """Send nothing more until all that is in flight has come back, and then ask `model`; tells whether it is asked now.
+
+        So whoever calls again until it is knows which of the two each answer comes from. A request ends by its timeout at last.
+        """
+        self._successor = model
+        if self._in_flight or self._canary_is_out:
+            return False
+        self._model, self._successor = model, None
+        return True
 
     def take_refused(self) -> list[Refusal[T]]:
         """Return the texts that turned out to be such as the model cannot take, each once."""

@@ -1,9 +1,11 @@
-"""What one scored message becomes: a prediction, and a signal for each watched name in it."""
+"""What one scored message becomes: a prediction, a signal for each watched name in it, and perhaps a question to a person."""
+
+from zlib import crc32
 
 import msgspec
 
-from worker.codec import encode_prediction, encode_signal
-from worker.messages import Matches, Message, ModelRef, OutRecord, Prediction, Sentiment, Signal
+from worker.codec import encode_prediction, encode_review, encode_signal
+from worker.messages import Matches, Message, ModelRef, OutRecord, Prediction, Review, Sentiment, Signal
 from worker.redact import Redactor
 
 EXCERPT_CHARS = 160
@@ -73,3 +75,48 @@ def signal_records(scored: Scored, topic: str, redactor: Redactor) -> list[OutRe
         )
         for alert_key in scored.matches.alert_keys
     ]
+
+
+class ReviewPolicy(msgspec.Struct, frozen=True):
+    """What a person is asked: of `share` of all messages those whose label has a probability below `below`, on `topic`.
+
+    Which messages are of the share follows from their ids alone: that bounds what a person gets without counting, chooses
+    alike in every worker and after every restart, and takes a fair sample of what the model is unsure of.
+    """
+
+    topic: str
+    share: float
+    below: float
+
+    def asks(self, scored: Scored) -> bool:
+        """Tell whether a person is to label this message; nobody is asked about a repeat."""
+        if scored.duplicate_of is not None or _confidence(scored.sentiment) >= self.below:
+            return False
+        return crc32(scored.message.id.encode()) < self.share * (1 << 32)
+
+
+def review_records(scored: Scored, policy: ReviewPolicy | None) -> list[OutRecord]:
+    """Return what goes to the topic of reviews, under the message's id: one record or none."""
+    if policy is None or not policy.asks(scored):
+        return []
+    message, sentiment = scored.message, scored.sentiment
+    review = Review(
+        id=message.id,
+        text=message.text,
+        title=message.title,
+        label=sentiment.label,
+        confidence=_confidence(sentiment),
+        probabilities=sentiment.probabilities,
+        kind=message.kind,
+        source=message.source,
+        lang=message.lang,
+        event_time_ms=message.event_time_ms,
+        model=scored.model,
+        origin=message.origin,
+    )
+    return [OutRecord(policy.topic, message.id.encode(), encode_review(review))]
+
+
+def _confidence(sentiment: Sentiment) -> float:
+    probability: float = getattr(sentiment.probabilities, sentiment.label)
+    return probability

@@ -24,8 +24,10 @@ from worker.score.inference import Inference, InferenceLimits, Logits
 from worker.score.intake import HandLimits, Hold, InHand, hold
 from worker.score.matching import Matcher
 from worker.score.meaning import Meaning
-from worker.score.outputs import Scored, prediction_record, signal_records
+from worker.score.outputs import ReviewPolicy, Scored, prediction_record, review_records, signal_records
 from worker.score.progress import Progress
+from worker.score.release import Release
+from worker.score.shadow import Question, Shadowing, Unshadowed
 from worker.score.tokenizer import Tokenizer
 
 log = structlog.get_logger(__name__)
@@ -78,6 +80,7 @@ class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerLimits = BreakerLimits()
     max_poll_records: int = 500
     drain_timeout_s: float = 25.0
+    review: ReviewPolicy | None = None
 
 
 class ScoreCounts(msgspec.Struct):
@@ -86,12 +89,14 @@ class ScoreCounts(msgspec.Struct):
     messages: int = 0
     predictions: int = 0
     signals: int = 0
+    reviews: int = 0
     dead_letters: int = 0
     duplicates: int = 0
     batches: int = 0
     padded: int = 0
     tokens: int = 0
     aborted: int = 0
+    releases: int = 0
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -108,19 +113,28 @@ class _Rewinding(msgspec.Struct, frozen=True):
 
 
 class ScoreRole:
-    """Reads the input topics and publishes predictions, signals and dead letters, exactly once.
+    """Reads the input topics and publishes predictions, signals, reviews and dead letters, exactly once.
 
     It is the `RebalanceListener` of its own source. Messages finish in any order; `Progress` gives them out in the order of
     their offsets, and each commit publishes what is done together with the offsets that it covers.
     """
 
     def __init__(
-        self, ports: ScorePorts, stages: ScoreStages, options: ScoreOptions, monotonic: Callable[[], float] = time.monotonic
+        self,
+        ports: ScorePorts,
+        stages: ScoreStages,
+        options: ScoreOptions,
+        monotonic: Callable[[], float] = time.monotonic,
+        changed: Callable[[], Release | None] = lambda: None,
+        shadow: Shadowing | None = None,
     ) -> None:
         self._ports = ports
         self._stages = stages
         self._options = options
         self._monotonic = monotonic
+        self._changed = changed
+        self._shadow = shadow or Unshadowed()
+        self._release: Release | None = None
         self._progress = Progress()
         self._batcher: Batcher[_Item] = Batcher(options.limits)
         canary = tuple(stages.tokenizer.encode([_CANARY])[0])
@@ -261,13 +275,28 @@ class ScoreRole:
         self._progress.finish(record.topic_partition, record.offset, (letter,))
 
     def _infer(self) -> None:
+        self._take_release()
         self._inference.dispatch()
         for batch, answers in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
             self._count(batch)
             self._finish_batch(batch, answers)
+        self._shadow.collect()
         for refusal in self._inference.take_refused():
             self._give_up(refusal)
         self._inference.dispatch()
+
+    def _take_release(self) -> None:
+        """Go over to another version of the model between two batches: each prediction names the version that answered."""
+        self._release = self._release or self._changed()
+        if self._release is None or not self._inference.succeed(self._release.model):
+            return
+        release, self._release, before = self._release, None, self._ports.model
+        self._ports = msgspec.structs.replace(self._ports, model=release.model)
+        self._stages = msgspec.structs.replace(self._stages, model=release.ref, calibration=release.calibration)
+        self._stages.duplicates.forget_sentiments()
+        before.close()
+        self.counts.releases += 1
+        log.info("going on with another version of the model", version=release.ref.version)
 
     def _count(self, batch: Batch[_Item]) -> None:
         self.counts.batches += 1
@@ -278,9 +307,11 @@ class ScoreRole:
         logits, embeddings = answers[:, : len(LABELS)], answers[:, len(LABELS) :]
         sentiments, meaning = self._stages.calibration.sentiments(logits), self._stages.meaning
         found = meaning.find(embeddings) if meaning else [{} for _ in batch.texts]
+        asked = []
         for text, sentiment, similarities in zip(batch.texts, sentiments, found, strict=True):
             text.item.known.sentiment, text.item.known.similarities = sentiment, similarities
-            self._finish(text.item, sentiment, similarities)
+            asked.append(Question(text.ids, self._finish(text.item, sentiment, similarities)))
+        self._shadow.offer(batch.bucket, asked)
 
     def _give_up(self, refusal: Refusal[_Item]) -> None:
         """Send a message to dead letters that the model cannot take; no repeat of its text may point to it."""
@@ -290,16 +321,19 @@ class ScoreRole:
         reason = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
         self._refuse(record, DecodeError(reason, fault.detail))
 
-    def _finish(self, item: _Item, sentiment: Sentiment, similarities: dict[str, float]) -> None:
+    def _finish(self, item: _Item, sentiment: Sentiment, similarities: dict[str, float]) -> Scored:
         duplicate_of = item.known.duplicate_of(item.message)
         matches = item.matches.meaning(similarities)
         scored = Scored(item.message, matches, sentiment, duplicate_of, self._stages.model)
         signals = signal_records(scored, self._options.signals, self._stages.redactor)
         self.counts.predictions += 1
         self.counts.signals += len(signals)
+        reviews = review_records(scored, self._options.review)
+        self.counts.reviews += len(reviews)
         self.counts.duplicates += duplicate_of is not None
-        outputs: list[OutRecord] = [prediction_record(scored, self._options.predictions), *signals]
+        outputs: list[OutRecord] = [prediction_record(scored, self._options.predictions), *signals, *reviews]
         self._progress.finish(item.record.topic_partition, item.record.offset, outputs)
+        return scored
 
     def _publish_if_due(self) -> None:
         finished = self._progress.finished

@@ -25,8 +25,8 @@ class Names:
     @property
     def outputs(self) -> dict[str, str]:
         """The topics that the worker writes, by what the settings call them."""
-        words = {"predictions": "predictions", "signals": "signals", "alerts": "alerts", "dead_letters": "dead-letters"}
-        return {name: f"{self.prefix}sentiment.{word}" for name, word in words.items()}
+        words = ("predictions", "signals", "alerts", "dead-letters", "review", "feedback", "shadow")
+        return {word.replace("-", "_"): f"{self.prefix}sentiment.{word}" for word in words}
 
     @property
     def owner(self) -> str:

@@ -1,20 +1,25 @@
 """Values with defaults, for the tests of the score side."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.codec import Clock, decode_message
 from worker.messages import (
     AlertEvent,
     Evidence,
+    Feedback,
     Message,
     ModelRef,
     Origin,
     Prediction,
     Probabilities,
     Record,
+    Review,
+    Said,
     Sample,
     Sentiment,
+    Shadowed,
     Signal,
 )
 
@@ -85,6 +90,38 @@ def prediction(**fields: Any) -> Prediction:
     return Prediction(**given)
 
 
+def review(**fields: Any) -> Review:
+    """A question about a message whose prediction is a guess."""
+    given: dict[str, Any] = {
+        "id": "m0",
+        "text": "Acme rose",
+        "label": "positive",
+        "confidence": 0.4,
+        "probabilities": Probabilities(0.3, 0.3, 0.4),
+        "kind": "news",
+        "event_time_ms": NOW_MS,
+        "model": MODEL,
+        "origin": Origin("news", 0, 0),
+        **fields,
+    }
+    return Review(**given)
+
+
+def feedback(**fields: Any) -> Feedback:
+    """An answer that corrects the model."""
+    given: dict[str, Any] = {
+        "id": "m0",
+        "text": "Acme rose",
+        "label": "negative",
+        "annotator": "ann",
+        "at": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC),
+        "predicted": "positive",
+        "model_version": "1",
+        **fields,
+    }
+    return Feedback(**given)
+
+
 def signal(**fields: Any) -> Signal:
     """A signal on the entity Acme."""
     given: dict[str, Any] = {
@@ -134,3 +171,19 @@ def alert_event(**fields: Any) -> AlertEvent:
         **fields,
     }
     return AlertEvent(**given)
+
+
+def shadowed(**fields: Any) -> Shadowed:
+    """What two versions say of the message m0: the first that it is positive, the second the opposite."""
+    given: dict[str, Any] = {
+        "id": "m0",
+        "kind": "news",
+        "source": "wire",
+        "event_time_ms": NOW_MS,
+        "alert_keys": ("entity:acme",),
+        "serving": Said(MODEL, GOOD.label, GOOD.probabilities),
+        "shadow": Said(ModelRef("sentiment", "2"), "negative", Probabilities(0.6, 0.2, 0.2)),
+        "gap": 0.5,
+        **fields,
+    }
+    return Shadowed(**given)

@@ -19,8 +19,10 @@ from worker import app
 from worker.alert.counting import AlertCounts
 from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
 from worker.errors import ContractError, RetryableError, SettingsError
+from worker.score.outputs import ReviewPolicy
 from worker.score.role import ScoreCounts
 from worker.settings import OpsSettings, RedisSettings, ScoreSettings, Settings, TritonSettings, process_id
+from worker.stores import store_address
 from worker.testing.model import INFO, FakeModel, contract
 
 
@@ -160,7 +162,7 @@ def test_what_is_wrong_is_found_before_anything_is_waited_for() -> None:
 )
 def test_redis_is_named_without_its_password(url: str, address: str) -> None:
     """What is waited for is told in the log and on /readyz."""
-    assert app._redis_address(Settings(redis=RedisSettings(url=SecretStr(url)))) == address
+    assert store_address(Settings(redis=RedisSettings(url=SecretStr(url)))) == address
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,14 @@ def test_redis_is_named_without_its_password(url: str, address: str) -> None:
 def test_a_role_waits_for_its_own_topics_only(role: app.RoleName, topics: set[str]) -> None:
     """The others it may not even be allowed to see."""
     assert set(app._topics(Settings(), role)) == topics
+
+
+def test_the_topic_of_reviews_is_waited_for_where_a_person_is_asked() -> None:
+    """And the role knows whom to ask about what."""
+    settings = Settings(score=ScoreSettings(review_share=0.1, review_below=0.5))
+    assert app._topics(settings, "score")["sentiment.review"] == "Write"
+    assert app._score_options(settings, contract()).review == ReviewPolicy("sentiment.review", 0.1, 0.5)
+    assert app._score_options(Settings(), contract()).review is None
 
 
 @pytest.mark.parametrize(("delivery", "kind"), [("exactly_once", "KafkaSink"), ("at_least_once", "AtLeastOnceSink")])

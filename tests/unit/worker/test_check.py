@@ -12,6 +12,7 @@ from worker.errors import RetryableError, SettingsError
 from worker.settings import KafkaSettings, Settings
 from worker.testing.model import INFO, FakeModel, contract
 
+ASKING = ("review", "feedback", "shadow")
 SPEC = TopicSpec("news", reads=True, writes=False, config={})
 
 
@@ -39,7 +40,7 @@ def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("watchlist.yaml", "rules.yaml"):
         Path(name).write_bytes((deploy / name).read_bytes())
     kafka(monkeypatch, TopicReport(SPEC, 3))
-    monkeypatch.setattr(app, "connect_store", lambda _settings: Store("7.2.4"))
+    monkeypatch.setattr(check, "connect_store", lambda _settings: Store("7.2.4"))
     monkeypatch.setattr(app, "load_contract", lambda _settings: contract())
     monkeypatch.setattr(app, "load_tokenizer", lambda *_: None)
     monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel())
@@ -126,6 +127,15 @@ def test_who_is_told_is_looked_at_where_it_is_set(
     assert ok or "docs/notifications.md" in found.remedy
 
 
+def test_topics_that_nobody_writes_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The topic of reviews is looked at where a person is asked; that of answers is not the worker's."""
+    missing = (TopicReport(TopicSpec(f"sentiment.{name}", reads=False, writes=True, config={}), 0) for name in ASKING)
+    kafka(monkeypatch, *missing)
+    assert failed() == {}
+    monkeypatch.setenv("TIDINGS_SCORE__REVIEW_SHARE", "0.1")
+    assert failed().keys() == {"topic sentiment.review"}
+
+
 def test_a_kafka_that_is_away_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is said of its topics; Redis and the model are looked at all the same."""
 
@@ -155,7 +165,7 @@ def test_topics(monkeypatch: pytest.MonkeyPatch, topic: TopicReport, detail: str
 @pytest.mark.parametrize(("version", "detail"), [(None, "nobody there"), ("5.0.14", "5.0.14"), ("6.0.1", "6.0.1")])
 def test_redis(monkeypatch: pytest.MonkeyPatch, version: str | None, detail: str) -> None:
     """Away, or too old."""
-    monkeypatch.setattr(app, "connect_store", lambda _settings: Store(version))
+    monkeypatch.setattr(check, "connect_store", lambda _settings: Store(version))
     assert detail in failed()["redis"][0]
 
 
@@ -165,7 +175,7 @@ def test_a_wrong_redis_url_is_found_and_the_rest_is_looked_at(monkeypatch: pytes
     def wrong(_settings: Settings) -> Store:
         raise SettingsError("redis.url: expected redis://, rediss:// or unix://")
 
-    monkeypatch.setattr(app, "connect_store", wrong)
+    monkeypatch.setattr(check, "connect_store", wrong)
     assert failed()["redis"][0].startswith("redis.url")
     assert [finding.name for finding in check.findings(Settings())][-1] == "model"
 
@@ -182,7 +192,7 @@ def test_a_model_that_cannot_be_tried_names_the_setting(monkeypatch: pytest.Monk
 
 def test_a_release_candidate_of_redis_is_new_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Versions are not always three numbers."""
-    monkeypatch.setattr(app, "connect_store", lambda _settings: Store("8.0-rc1"))
+    monkeypatch.setattr(check, "connect_store", lambda _settings: Store("8.0-rc1"))
     assert failed() == {}
 
 

@@ -30,9 +30,11 @@ from worker.codec import (
     control_record,
     dead_letter,
     decode_alert_event,
+    decode_feedback,
     decode_message,
     decode_placed,
     decode_prediction,
+    decode_review,
     decode_signal,
     encode_alert_event,
     encode_prediction,
@@ -411,7 +413,13 @@ def test_an_alert_is_a_cloud_event(state: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("decode", "reason"),
-    [(decode_prediction, "invalid_prediction"), (decode_signal, "invalid_signal"), (decode_alert_event, "invalid_alert_event")],
+    [
+        (decode_prediction, "invalid_prediction"),
+        (decode_signal, "invalid_signal"),
+        (decode_alert_event, "invalid_alert_event"),
+        (decode_review, "invalid_review"),
+        (decode_feedback, "invalid_feedback"),
+    ],
 )
 @pytest.mark.parametrize("value", [b"{}", b"[]", b"5", b'{"id": 5}'])
 def test_what_is_not_ours_is_refused_by_name(decode: Any, reason: str, value: bytes) -> None:

@@ -8,8 +8,16 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from tests.unit.worker.builders import alert_event, body, prediction, signal
-from worker.codec import InputMessage, encode_alert_event, encode_prediction, encode_signal
+from tests.unit.worker.builders import alert_event, body, feedback, prediction, review, shadowed, signal
+from worker.codec import (
+    InputMessage,
+    encode_alert_event,
+    encode_feedback,
+    encode_prediction,
+    encode_review,
+    encode_shadowed,
+    encode_signal,
+)
 from worker.schema import TYPES, asyncapi, json_schema
 from worker.score.matching import parse_watchlist
 from worker.settings import KafkaSettings, Topics
@@ -19,6 +27,9 @@ EXAMPLES = {
     "prediction": encode_prediction(prediction(duplicate_of="m9", source="wire")),
     "signal": encode_signal(signal()),
     "alert": encode_alert_event(alert_event()),
+    "review": encode_review(review(title="A title", lang="en")),
+    "feedback": encode_feedback(feedback()),
+    "shadow": encode_shadowed(shadowed()),
 }
 
 
@@ -130,7 +141,14 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_every_topic_is_a_channel_with_its_direction(document: dict[str, Any]) -> None:
     """The configured names; we receive input and send the rest."""
-    outputs = {"sentiment.predictions", "sentiment.signals", "my.alerts"}
+    outputs = {
+        "sentiment.predictions",
+        "sentiment.signals",
+        "my.alerts",
+        "sentiment.review",
+        "sentiment.feedback",
+        "sentiment.shadow",
+    }
     assert document["channels"].keys() == {"tweets", "sentiment.dead-letters", *outputs}
     assert {name: operation["action"] for name, operation in document["operations"].items()} == {
         "receive.tweets": "receive",

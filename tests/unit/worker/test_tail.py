@@ -6,9 +6,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.unit.worker.builders import alert_event, prediction, record, signal
+from tests.unit.worker.builders import alert_event, feedback, prediction, record, review, shadowed, signal
 from worker import tail as tailing
-from worker.codec import dead_letter, encode_alert_event, encode_prediction, encode_signal
+from worker.codec import (
+    dead_letter,
+    encode_alert_event,
+    encode_feedback,
+    encode_prediction,
+    encode_review,
+    encode_shadowed,
+    encode_signal,
+)
 from worker.errors import DecodeError
 from worker.messages import Record
 from worker.settings import KafkaSettings
@@ -16,6 +24,9 @@ from worker.settings import KafkaSettings
 LETTER = dead_letter("dlq", record(b"\xff{", offset=9), DecodeError("not_utf8", "no UTF-8"))
 SHOWN: list[tuple[str, bytes | None, list[str]]] = [
     ("predictions", encode_prediction(prediction(topics=("safety",))), ["positive", "+0.600", "m0", "Acme, safety"]),
+    ("review", encode_review(review(title="Markets")), ["positive", "0.400", "m0", "Markets\nAcme rose"]),
+    ("feedback", encode_feedback(feedback()), ["negative", "not positive", "m0", "ann"]),
+    ("shadow", encode_shadowed(shadowed()), ["m0", "version 1 positive 0.700", "version 2 negative 0.600"]),
     ("signals", encode_signal(signal()), ["negative", "-0.800", "entity:Acme", "Acme fell"]),
     (
         "alerts",
@@ -70,7 +81,7 @@ def test_a_dead_letter_without_our_headers_is_shown(monkeypatch: pytest.MonkeyPa
     assert "?-?-?" in shown(monkeypatch, "dead-letters", record(None))
 
 
-@pytest.mark.parametrize("stream", ["predictions", "signals", "alerts"])
+@pytest.mark.parametrize("stream", ["predictions", "signals", "alerts", "review", "feedback", "shadow"])
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"{}", b"[" * 100_000])
 def test_what_is_not_of_the_topic_is_shown_as_such(monkeypatch: pytest.MonkeyPatch, stream: str, value: bytes | None) -> None:
     """A foreign record is one line, and the next is shown."""

@@ -2,6 +2,7 @@
 
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
 from worker.adapters.kafka.at_least_once import AtLeastOnceSink
+from worker.adapters.kafka.best_effort import BestEffortProducer
 from worker.adapters.kafka.controls import KafkaControls
 from worker.adapters.kafka.history import KafkaHistory
 from worker.adapters.kafka.offsets import OffsetsSink
@@ -14,6 +15,7 @@ from worker.adapters.kafka.source import KafkaSource
 
 __all__ = [
     "AtLeastOnceSink",
+    "BestEffortProducer",
     "ClusterReport",
     "KafkaControls",
     "KafkaHistory",

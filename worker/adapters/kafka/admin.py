@@ -57,11 +57,11 @@ class ClusterReport(msgspec.Struct, frozen=True):
 def topic_plan(settings: KafkaSettings) -> list[TopicSpec]:
     """Return the topics of these settings.
 
-    Input and dead letters hold records up to `message_max_bytes`, dead letters with room for the added headers; alerts are
-    kept for 30 days, everything else for 7.
+    Input and dead letters hold records up to `message_max_bytes`, dead letters with room for the added headers; alerts and
+    reviews are kept for 30 days, people's answers for a year, everything else for 7 days.
     """
     size = settings.message_max_bytes
-    week, month = {"retention.ms": str(7 * _DAY_MS)}, {"retention.ms": str(30 * _DAY_MS)}
+    week, month, year = ({"retention.ms": str(days * _DAY_MS)} for days in (7, 30, 365))
     topics = settings.topics
     return [
         *(TopicSpec(name, True, False, week | {"max.message.bytes": str(size // 2)}) for name in settings.input_topics),
@@ -69,6 +69,9 @@ def topic_plan(settings: KafkaSettings) -> list[TopicSpec]:
         TopicSpec(topics.signals, True, True, week),
         TopicSpec(topics.alerts, False, True, month),
         TopicSpec(topics.dead_letters, False, True, month | {"max.message.bytes": str(size)}),
+        TopicSpec(topics.review, False, True, month),
+        TopicSpec(topics.feedback, False, True, year),
+        TopicSpec(topics.shadow, False, True, week),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Event
 from typing import Any, Literal
 
 import pytest
@@ -16,12 +17,13 @@ from worker.score.calibration import Calibration
 from worker.score.dedupe import HALF_A_DAY_MS, DuplicateIndex
 from worker.score.matching import Matcher, WatchedEntity, Watchlist
 from worker.score.near import NearIndex, NearLimits
+from worker.score.release import Release
 from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
 from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
 from worker.testing.model import FailureOf, FakeModel, LogitsOf, hashed_logits
 
 GROUP = "score"
-PREDICTIONS, SIGNALS, DEAD = "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters"
+PREDICTIONS, SIGNALS, DEAD, REVIEW = "sentiment.predictions", "sentiment.signals", "sentiment.dead-letters", "sentiment.review"
 INPUTS = {"news": 2, "chat": 1}
 LIMITS = BatchLimits(buckets=(4, 8, 64), max_tokens=32, max_texts=4, deadline_ms=50)
 WATCHLIST = Watchlist(entities=(WatchedEntity(name="Acme"),))
@@ -61,6 +63,8 @@ class Worker:
         self.model = model or FakeModel()
         self.model.monotonic, self.model.timeout_s = (lambda: self.now_s), 0.2
         self.sink = sink or Script(broker)
+        self.releases: list[Release] = []
+        """Versions of the model that the role is to take, one after the other."""
         stages = ScoreStages(
             Matcher(WATCHLIST),
             DuplicateIndex(1_000, near=NearIndex(NearLimits(1_000), HALF_A_DAY_MS)),
@@ -90,6 +94,7 @@ class Worker:
                 **given,
             ),
             lambda: self.now_s,
+            lambda: self.releases.pop(0) if self.releases else None,
         )
 
     def step(self, times: int = 1) -> None:
@@ -98,6 +103,14 @@ class Worker:
             self.now_s += 0.01
             self.model.expire()
             self.role.step()
+
+    def drain(self) -> None:
+        """Tell the role to leave, and let it finish; the model answers as it is looked for."""
+        told, self.model._manual = Event(), False
+        told.set()
+        while self.model.waiting:
+            self.model.release()
+        self.role.run(told)
 
     def work_off(self, broker: InMemoryBroker) -> None:
         """Go round until all input is committed."""
@@ -155,7 +168,7 @@ def stream(length: int = 40) -> list[Entry]:
 
 def filled(entries: Iterable[Entry] = ()) -> InMemoryBroker:
     """A broker with these messages, each with a key and headers of its own."""
-    broker = InMemoryBroker({**INPUTS, PREDICTIONS: 2, SIGNALS: 2, DEAD: 1})
+    broker = InMemoryBroker({**INPUTS, PREDICTIONS: 2, SIGNALS: 2, DEAD: 1, REVIEW: 1})
     for number, (topic, value, partition) in enumerate(entries or stream()):
         headers: Headers = (("n", str(number).encode()), ("none", None), ("n", b"\xff\x00"))
         broker.produce(OutRecord(topic, b"\x00k%d" % number, value, headers), partition)

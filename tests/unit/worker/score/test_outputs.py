@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from tests.unit.worker.builders import GOOD, MODEL, NOW_MS, message
-from worker.codec import decode_prediction, decode_signal
-from worker.messages import Matches, Message, Origin
+from worker.codec import decode_prediction, decode_review, decode_signal
+from worker.messages import Label, Matches, Message, Origin, Probabilities, Sentiment
 from worker.redact import Redactor
-from worker.score.outputs import EXCERPT_CHARS, Scored, prediction_record, signal_records
+from worker.score.outputs import EXCERPT_CHARS, ReviewPolicy, Scored, prediction_record, review_records, signal_records
 
 REDACTOR = Redactor()
 
@@ -98,3 +98,50 @@ def test_the_excerpt_is_the_beginning_on_one_line(text: str, title: str | None, 
     found = decode_signal(signal_records(scored(message(text, title=title)), "signals", REDACTOR)[0].value).excerpt
     assert found == excerpt
     assert len(found) <= EXCERPT_CHARS
+
+
+EVERY = ReviewPolicy("review", share=1, below=0.6)
+
+
+def guessed(confidence: float, id: str = "m0", label: Label = "neutral") -> Scored:  # noqa: A002 - as in the message
+    """A message whose label has this probability."""
+    rest = (1 - confidence) / 2
+    probabilities = {"negative": rest, "neutral": rest, "positive": rest, label: confidence}
+    return Scored(message(id=id), MATCHES, Sentiment(label, Probabilities(**probabilities), 0), None, MODEL)
+
+
+def test_a_question_has_the_whole_text_and_what_the_model_made_of_it() -> None:
+    """Under the message's id; with what a person and a later model need of it."""
+    one = message("x" * 8_000, title="Title", id="id-1", lang="en", source="wire", offset=7)
+    given = Sentiment("neutral", Probabilities(0.3, 0.45, 0.25), -0.05)
+    (record,) = review_records(Scored(one, MATCHES, given, None, MODEL), EVERY)
+    assert (record.topic, record.key) == ("review", b"id-1")
+    asked = decode_review(record.value)
+    assert (asked.id, asked.title, asked.text, asked.content) == ("id-1", "Title", "x" * 8_000, one.content)
+    assert (asked.label, asked.confidence, asked.probabilities) == ("neutral", 0.45, given.probabilities)
+    assert (asked.lang, asked.source, asked.kind, asked.event_time_ms) == ("en", "wire", "news", NOW_MS + 7)
+    assert (asked.model, asked.origin) == (MODEL, Origin("news", 0, 7))
+
+
+@pytest.mark.parametrize(("confidence", "asked"), [(0.34, True), (0.599, True), (0.6, False), (0.601, False), (1.0, False)])
+@pytest.mark.parametrize("label", ["negative", "neutral", "positive"])
+def test_a_person_is_asked_below_the_bound(confidence: float, asked: bool, label: Label) -> None:
+    """By the probability of the label that was given; at the bound nobody is asked."""
+    assert bool(review_records(guessed(confidence, label=label), EVERY)) is asked
+
+
+def test_nobody_is_asked_twice_of_one_text_nor_without_a_policy() -> None:
+    """A repeat is a prediction only."""
+    unsure = guessed(0.4)
+    assert review_records(msgspec.structs.replace(unsure, duplicate_of="m9"), EVERY) == []
+    assert review_records(unsure, None) == []
+
+
+def test_the_share_bounds_what_a_person_gets() -> None:
+    """However many messages are unsure, and by the id alone: the same ones each time."""
+    policy = ReviewPolicy("review", share=0.1, below=0.6)
+    unsure = [guessed(0.4, f"message-{number}") for number in range(2_000)]
+    chosen = [one.message.id for one in unsure if review_records(one, policy)]
+    assert 150 < len(chosen) < 250
+    assert chosen == [one.message.id for one in unsure if policy.asks(one)]
+    assert not any(review_records(one, ReviewPolicy("review", 0, 0.6)) for one in unsure)

@@ -1,0 +1,1 @@
+"""What people answered, made a file that training reads."""
