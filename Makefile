@@ -12,7 +12,7 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo embedding test chaos fuzz mutation backtest audit lint format model up down status clean
+.PHONY: help setup demo embedding train-all test chaos fuzz mutation backtest audit lint format model up down status clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ $(MODEL): $(ADAPTER) | setup
 embedding: setup $(MODEL) ## export the second model too, for topics known by their meaning
 	@tidings export --embedding
 
+train-all: setup ## train every model that comes with the package, and measure all in one report; goes on where it stopped
+	@tidings train-all $(ARGS)
+
 test: setup $(MODEL) ## run every test, those on a real Kafka, Redis and Triton too
 	@pytest $(ARGS)
 
@@ -53,7 +56,10 @@ fuzz: setup ## a million mutated messages through the worker, and every parser u
 mutation: setup ## change the alert code in thousands of small ways: at most 5 % may go unnoticed; hours, goes on where it stopped
 	@nice -n 19 python -m tests.mutation $(ARGS)
 
-backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
+backtrain-all: setup ## train every model that comes with the package, and measure all in one report; goes on where it stopped
+	@tidings train-all $(ARGS)
+
+test: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
 
 audit: setup ## look the pinned dependencies up among known vulnerabilities

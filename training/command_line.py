@@ -155,6 +155,20 @@ def runs(folders: Sequence[Path], *, as_json: bool) -> None:
     _table("runs, by macro-F1 on the test split", rows, as_json=False)
 
 
+def train_all(names: Sequence[str], out: Path | None, asked: Asked, *, as_json: bool) -> None:
+    """Run `tidings train-all`."""
+    from training.all_models import train_all as run
+    from training.evaluation.run import write
+    from training.evaluation.tables import show
+
+    report = run(names, out or build_dir() / "models", asked, _say)
+    content = write(report, build_dir(), asked.plot)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        show(report, Console())
+
+
 def _table(title: str, rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -225,7 +239,7 @@ def evaluate_widely(choice: Choice, asked: Asked, *, as_json: bool) -> None:
 
     split = HOME if choice.split is Split.TEST else f"{HOME} {choice.split.value}"
     home = EvaluationSet(choice.input_file.stem if choice.input_file else split, _examples(choice))
-    report = run(Model(choice.runtime, choice.adapter), home, asked, _say)
+    report = run([Model(choice.runtime, choice.adapter)], home, asked, _say)
     content = write(report, build_dir(), asked.plot)
     if as_json:
         typer.echo(json.dumps(content, indent=2))

@@ -59,6 +59,9 @@ Storage = Annotated[
     Path | None,
     typer.Option(help="The file of what was tried. [default: build/training/search.db]", show_default=False),
 ]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Recipes, by name or file. [default: sentiment lora]", show_default=False)
+]
 Folders = Annotated[
     list[Path] | None, typer.Argument(help="Runs, or folders of them. [default: build/training]", show_default=False)
 ]
@@ -105,6 +108,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of training to the command line."""
     app.command("train")(train)
     app.command("search")(search)
+    app.command("train-all")(train_all)
     app.command("runs")(runs)
     app.command("evaluate")(evaluate)
     app.command("export")(export)
@@ -170,6 +174,35 @@ def search(
 
     with command_line.errors_as_one_line():
         command_line.search(command_line.Choices(recipe, values or []), data, trials, storage, as_json=as_json)
+
+
+def train_all(
+    names: Names = None,
+    out: Out = None,
+    cases: Cases = 200,
+    rows: Rows = 0,
+    as_json: Json = False,
+) -> None:
+    """Train every recipe that comes with the package, and measure the models on everything, in one report.
+
+    What is trained already is not trained again, what broke off goes on. The report is build/training/report.json; the sets
+    abroad and CheckList are in it where TIDINGS_DATA_DIR has them.
+
+    For example:
+
+        tidings train-all
+        tidings train-all sentiment --cases 50
+    """
+    from training import command_line
+    from training.evaluation.asked import Asked
+    from training.evaluation.folder import data_dir
+
+    with command_line.errors_as_one_line():
+        is_there = data_dir().is_dir()
+        asked = Asked(
+            outside=is_there, behaviour=is_there, fairness=True, topics=is_there, cases=cases or None, rows=rows or None
+        )
+        command_line.train_all(names or ["sentiment", "lora"], out, asked, as_json=as_json)
 
 
 def runs(folders: Folders = None, as_json: Json = False) -> None:

@@ -37,14 +37,25 @@ REPORT_FILE = "report.json"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model to measure: how it is run, "onnx" or "torch", and of which adapter, None for the committed one."""
+    """The model to measure: how it is run, "onnx" or "torch", and of which adapter, None for the committed one.
+
+    `name` is what reports call it; without one, its runtime.
+    """
 
     runtime: str
     adapter: Path | None = None
+    name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Return what reports call it."""
+        return self.name or self.runtime
 
 
-def evaluate(model: Model, home: EvaluationSet, asked: Asked, say: Say) -> Report:
-    """Measure the model, and what stands beside it, on the home set and on all that was asked for.
+def evaluate(models: Sequence[Model], home: EvaluationSet, asked: Asked, say: Say) -> Report:
+    """Measure models, and what stands beside the first, on the home set and on all that was asked for.
+
+    Topics and the review queue's line are of the first model, as are the untouched encoder and the tokenizer that counts.
 
     Raises:
         MissingDataError: what was asked for lies in the folder of the measuring data, and is not there.
@@ -55,15 +66,15 @@ def evaluate(model: Model, home: EvaluationSet, asked: Asked, say: Say) -> Repor
     sets = [sample(home, asked.rows), *(_outside(snippets, asked.rows, say) if asked.outside else ())]
     suite = load_suite(data_dir(), asked.cases) if asked.behaviour else None
     articles = read_articles(data_dir(), asked.rows) if asked.topics else None
-    trained = load_trained(model.adapter or adapter_dir())
-    subject = _subject(model, say)
-    subjects = [subject, *(Subject(p) for p in (_baselines(trained, snippets, say) if asked.baselines else ()))]
+    trained = load_trained(models[0].adapter or adapter_dir())
+    measured = [_subject(model, say) for model in models]
+    subjects = [*measured, *(Subject(p) for p in (_baselines(trained, snippets, say) if asked.baselines else ()))]
     tokenizer = load_tokenizer(trained.tokenizer, MAX_LENGTH)
     report = measure(subjects, Plan(sets, tokenizer, suite, asked.fairness, progress=True))
     return replace(
         report,
         topics=_topics(trained, articles) if articles else None,
-        review=_review(subject.predictor, snippets, asked.review) if asked.review else None,
+        review=_review(measured[0].predictor, snippets, asked.review) if asked.review else None,
     )
 
 
@@ -88,7 +99,7 @@ def _outside(snippets: Sequence[Snippet], rows: int | None, say: Say) -> Iterato
 
 def _subject(model: Model, say: Say) -> Subject:
     served = load_served(model.runtime, model.adapter, say)
-    predictor = ModelPredictor(model.runtime, served.model, served.tokenizer, served.temperature)
+    predictor = ModelPredictor(model.shown, served.model, served.tokenizer, served.temperature)
     if model.runtime == "torch":
         return Subject(predictor, size_of(served.model))
     trained = load_served("torch", model.adapter, say)

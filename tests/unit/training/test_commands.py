@@ -9,10 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import training.all_models
 import training.command_line
 import training.commands
+import training.evaluation.run
 import training.train
-from tests.unit.training.builders import tiny_adapter, tiny_world
+from tests.unit.training.builders import snippets, tiny_adapter, tiny_world
 
 
 @pytest.fixture
@@ -167,3 +169,44 @@ def test_what_cannot_be_trained_is_answered_in_one_line(app: typer.Typer, small,
     shown = CliRunner().invoke(app, ["train", "--recipe", str(small), *options])
     assert shown.exit_code == 1
     assert message in shown.output
+
+
+def test_all_models_are_trained_once_and_measured_together(app: typer.Typer, small, tmp_path, monkeypatch) -> None:
+    """The second time nothing is trained; the report has each model, the export of the first, and what stands beside them."""
+    monkeypatch.setenv("TIDINGS_DATA_DIR", str(tmp_path / "nowhere"))
+    for module in (training.evaluation.run, training.all_models):
+        monkeypatch.setattr(module, "load_snippets", snippets)
+    monkeypatch.setattr(training.evaluation.run, "cache_dir", lambda: tmp_path / "cache")
+    (tmp_path / "other.json").write_text(small.read_text().replace("{", '{"method": "head", ', 1))
+    command = [
+        "train-all",
+        str(small),
+        str(tmp_path / "other.json"),
+        "--out",
+        str(tmp_path / "models"),
+        "--rows",
+        "12",
+        "--json",
+    ]
+    first, second = (CliRunner().invoke(app, command) for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output
+    assert "trained already" in second.output
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["other", "small"]
+    report = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert {"small, exported", "small", "other", "VADER", "TextBlob"} <= set(report["variants"])
+    assert report["variants"]["small, exported"]["label_flips"] == 0.0
+
+
+def test_runs_are_put_side_by_side(app: typer.Typer, small, tmp_path) -> None:
+    """By their figures, with the choices in which they differ and no others."""
+    for seed in (1, 2):
+        command = ["train", "--recipe", str(small), "--set", f"seed={seed}", "--out", str(tmp_path / "runs" / f"seed-{seed}")]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    shown = CliRunner().invoke(app, ["runs", str(tmp_path / "runs")])
+    assert shown.exit_code == 0, shown.output
+    assert "seed-1" in shown.output
+    assert "batch_size" not in shown.output
+    listed = json.loads(CliRunner().invoke(app, ["runs", str(tmp_path / "runs"), "--json"]).output)
+    assert {run["recipe"]["seed"] for run in listed} == {1, 2}
+    nothing = CliRunner().invoke(app, ["runs", str(tmp_path / "none")])
+    assert "no finished run in" in nothing.output
