@@ -193,7 +193,7 @@ def test_all_models_are_trained_once_and_measured_together(app: typer.Typer, sma
     assert "trained already" in second.output
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["other", "small"]
     report = json.loads((tmp_path / "build" / "report.json").read_text())
-    assert {"small, exported", "small", "other", "VADER", "TextBlob"} <= set(report["variants"])
+    assert {"small, exported", "small", "other", "vader", "textblob", "head-only"} <= set(report["variants"])
     assert report["variants"]["small, exported"]["label_flips"] == 0.0
 
 
