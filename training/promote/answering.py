@@ -61,7 +61,9 @@ def _runtime(version: Version) -> Callable[[Ids, Ids], Logits]:
         from training.predict import exported_model  # noqa: PLC0415 - imports torch, and only other variants need it
 
         return exported_model(path, variant).logits
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # several wait for the slowest of them, and on a busy machine that is what would be timed
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def ask(input_ids: Ids, attention_mask: Ids) -> Logits:
         feeds = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))

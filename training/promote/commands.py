@@ -184,7 +184,7 @@ def _tell(moved: Moved | None, checks: Sequence[Check], *, as_json: bool) -> Non
     if checks:
         Console().print(_table(checks))
     if moved is not None:
-        left = "is unloaded" if moved.unloaded else "is still asked, and stays loaded"
+        left = "is unloaded" if moved.unloaded else "stays loaded, for somebody may still ask it"
         typer.echo(f"Version {moved.now} serves; version {moved.before} {left}. Back: tidings promote --rollback")
     elif failed := [check.name for check in checks if not check.ok]:
         typer.secho(f"Not promoted, nothing was changed: {', '.join(failed)}", fg="red", err=True)

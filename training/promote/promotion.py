@@ -131,10 +131,22 @@ def _move(change: _Change, servers: Sequence[Server], drain: Drain, say: Say, un
     undo.pop_all()
     versions.remember(change.folder, change.action, (before.number, after.number), change.figures)
     say(f"Version {after.number} serves; waiting until version {before.number} is not asked any more")
-    unloaded = _drained(servers, before.number, drain)
-    if unloaded:
-        _serve(config, servers, (after.number,))
-    return Moved(before.number, after.number, unloaded)
+    return Moved(before.number, after.number, _let_go(change, servers, drain, say))
+
+
+def _let_go(change: _Change, servers: Sequence[Server], drain: Drain, say: Say) -> bool:
+    """Unload the version before once it is not asked any more; tells whether it was.
+
+    What goes wrong here, Ctrl-C included, leaves it loaded and undoes nothing: the new version serves already.
+    """
+    try:
+        if not _drained(servers, change.before.number, drain):
+            return False
+        _serve(change.folder / CONFIG_FILE, servers, (change.after.number,))
+    except (TrainingError, KeyboardInterrupt) as error:
+        say(f"Version {change.before.number} was not unloaded: {str(error) or 'interrupted'}")
+        return False
+    return True
 
 
 def _serve(config: Path, servers: Sequence[Server], numbers: Sequence[str]) -> None:

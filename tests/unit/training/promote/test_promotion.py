@@ -121,6 +121,35 @@ def test_one_that_falls_silent_late_is_unloaded_then(bench: Bench) -> None:
     assert 16 <= bench.now_s <= 18
 
 
+@pytest.mark.parametrize("fault", [TrainingError("Triton does not answer"), KeyboardInterrupt()])
+def test_what_goes_wrong_after_the_switch_leaves_both_loaded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    """The new version serves and is remembered; the old one is there for the way back."""
+
+    def asked(_number: str) -> int:
+        raise fault
+
+    monkeypatch.setattr(bench.server, "asked", asked)
+    moved = promote(bench.folder, bench.candidate, bench.servers, bench.drain, {})
+    assert (moved.now, moved.unloaded, bench.server.loaded) == ("2", False, [{"1", "2"}])
+    assert versions.before(versions.history(bench.folder), "2") == "1"
+
+
+@pytest.mark.parametrize("fault", [TrainingError("Triton does not answer"), KeyboardInterrupt()])
+def test_what_goes_wrong_before_it_undoes_all(bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: BaseException) -> None:
+    """Ctrl-C while the server loads, say."""
+    before = bench.files()
+
+    def serves(_number: str) -> bool:
+        raise fault
+
+    monkeypatch.setattr(bench.server, "serves", serves)
+    with pytest.raises(type(fault)):
+        promote(bench.folder, bench.candidate, bench.servers, bench.drain, {})
+    assert {name: body for name, body in bench.files().items() if name != "1/contract.json"} == before
+
+
 def test_beside_changes_nothing_for_workers(bench: Bench) -> None:
     """Loaded, with a number; promoted by that number later."""
     contract = (bench.folder / "contract.json").read_bytes()
