@@ -17,6 +17,7 @@ from training.compress.candidates import Kitchen, candidates
 from training.compress.compact import Compact, save_compact
 from training.compress.distil import Distillation, DistillationRun, Lessons, write_run
 from training.compress.distil import distil as teach
+from training.compress.serving import serve_student
 from training.compress.student import Cut, Narrow, cut_student, narrow_student, trim_student
 from training.compress.sweep import Point, Timing
 from training.compress.sweep import sweep as measure
@@ -26,7 +27,8 @@ from training.data import Snippet, Split, load_snippets, of_split
 from training.errors import TrainingError
 from training.examples import from_snippets
 from training.files import atomic_folder, atomic_path
-from training.paths import build_dir
+from training.paths import build_dir, repository_dir
+from training.repository import ServingSpec
 
 SWEEP_FILE = "sweep.json"
 
@@ -52,14 +54,30 @@ class Lesson:
     transfer: int = 0
 
 
-def compress(asked: Sweeping, sweep: bool, *, as_json: bool) -> None:
+def compress(asked: Sweeping | None, *, as_json: bool, serve: Path | None) -> None:
     """Run `tidings compress`.
 
     Raises:
         TrainingError: there is nothing to do, or no such adapter or student.
     """
-    if not sweep:
-        raise TrainingError("say what to do: --sweep measures every variant; `tidings distil` makes a student")
+    if asked:
+        _sweep(asked, as_json=as_json)
+    elif not serve:
+        raise TrainingError("say what to do: --sweep measures every variant, --serve puts a student of `tidings distil` to use")
+
+
+def put_into_service(student: Path, name: str, repository: Path | None) -> None:
+    """Write a student into Triton's models.
+
+    Raises:
+        TrainingError: there is no such student, or it does not pass its gates.
+    """
+    target = repository or repository_dir()
+    written = serve_student(student, target, ServingSpec(name=name), _say)
+    typer.echo(f"{target / name} was written: macro-F1 {written['metrics']['macro_f1']:.3f} on the test split")
+
+
+def _sweep(asked: Sweeping, *, as_json: bool) -> None:
     snippets = load_snippets()
     examples = from_snippets(of_split(snippets, Split.TEST))
     examples = examples[:: max(1, len(examples) // asked.limit)][: asked.limit] if asked.limit else examples

@@ -25,6 +25,13 @@ Plot = Annotated[Path | None, typer.Option(help="Draw the points to this file (.
 Rounds = Annotated[int, typer.Option(min=1, help="Times that each variant is timed, by turns.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Measure on so many texts of the test split alone.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Serve = Annotated[
+    Path | None, typer.Option(help="Put this student of `tidings distil` into Triton's models.", show_default=False)
+]
+Repository = Annotated[
+    Path | None, typer.Option("--model-repository", "-m", help="Triton's models. [default: triton_repo]", show_default=False)
+]
+Name = Annotated[str, typer.Option(help="The name that Triton is to serve the student by.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder that is written, in place of what is there.")]
 Made = Annotated[Kind, typer.Option(help="Cut from the teacher's layers, or a narrow BERT with the teacher's words.")]
 Layers = Annotated[str, typer.Option(help="cut: the teacher's layers to keep, from 0; narrow: how many there are.")]
@@ -54,24 +61,32 @@ def compress(
     rounds: Rounds = 5,
     limit: Limit = None,
     as_json: Json = False,
+    serve: Serve = None,
+    name: Name = "fast",
+    model_repository: Repository = None,
 ) -> None:
     """Show what each way of making the model smaller or quicker costs, measured in one run.
 
     Float32, half-precision weights, bfloat16, int8, a trimmed vocabulary, pruned heads and students, each as one point. The
-    points are also written to build/training/sweep.json. Nothing is put into service: that is `tidings export --variant`.
+    points are also written to build/training/sweep.json. A variant is put into service by `tidings export --variant`, a student
+    by --serve, if its exported form passes its gates.
 
     For example:
 
         tidings compress --sweep                   # some minutes on two cores
         tidings compress --sweep --student build/training/fast --plot build/training/sweep.png
         tidings compress --sweep --limit 300 --json
+        tidings compress --serve build/training/fast --name fast
     """
     from training.command_line import errors_as_one_line
 
     with errors_as_one_line():
         from training.compress import command_line
 
-        command_line.compress(command_line.Sweeping(adapter, tuple(student or ()), plot, rounds, limit), sweep, as_json=as_json)
+        asked = command_line.Sweeping(adapter, tuple(student or ()), plot, rounds, limit) if sweep else None
+        command_line.compress(asked, as_json=as_json, serve=serve)
+        if serve:
+            command_line.put_into_service(serve, name, model_repository)
 
 
 def distil(

@@ -26,6 +26,7 @@ from training.repository import INPUTS
 from training.tokens import Ids, pad
 from training.variant import Variant
 
+NORM = "LayerNormalization"
 HALVED_FROM = 1024
 """Weights of fewer numbers stay in float32: biases and norms cost nothing."""
 
@@ -72,21 +73,21 @@ def quantise(fp32: Path, out: Path, rows: Sequence[Sequence[int]], how: Int8 | N
 def nodes_of_layers(model: onnx.ModelProto, layers: Iterable[int]) -> list[str]:
     """Return the names of the nodes that multiply matrices in these layers of the encoder.
 
-    The exporter names a layer's biases and norms after it, and its matrices by number: a node belongs to the layer whose
-    bias or norm comes next.
+    Matrices lose their names at the export, and equal biases become one. What tells the layers apart is their norms: one after
+    the embeddings, then two in each layer, the first after attention, the second at the end.
 
     Raises:
         TrainingError: the model has no such layer.
     """
-    found, wanted, owners = list[str](), set(layers), _layers(model)
-    if unknown := wanted - set(owners.values()):
+    found, wanted, norms = list[str](), set(layers), 0
+    count = (sum(node.op_type == NORM for node in model.graph.node) - 1) // 2
+    if unknown := wanted - set(range(count)):
         raise TrainingError(f"the model has no layer {min(unknown)}")
-    layer = -1
-    for node in reversed(model.graph.node):
-        layer = max((owners[name] for name in node.input if name in owners), default=layer)
-        if node.op_type in {"MatMul", "Gemm"} and layer in wanted:
+    for node in model.graph.node:
+        norms += node.op_type == NORM
+        if node.op_type == "MatMul" and norms and (norms - 1) // 2 in wanted:
             found.append(node.name)
-    return found[::-1]
+    return found
 
 
 def halve_weights(fp32: Path, out: Path) -> None:
@@ -139,16 +140,6 @@ def _inputs(rows: Iterable[Sequence[int]]) -> Iterator[dict[str, Ids]]:
     for row in rows:
         bucket = next((bucket for bucket in BUCKETS if len(row) <= bucket), len(row))
         yield dict(zip(INPUTS, pad([row], bucket), strict=True))
-
-
-def _layers(model: onnx.ModelProto) -> dict[str, int]:
-    """Which layer a weight with a name of its own belongs to."""
-    owners = {}
-    for weights in model.graph.initializer:
-        _, mark, rest = weights.name.partition("encoder.layer.")
-        if mark:
-            owners[weights.name] = int(rest.split(".")[0])
-    return owners
 
 
 def _is_large(weights: TensorProto) -> bool:

@@ -97,7 +97,8 @@ def trim_student(student: Compact, texts: Sequence[str], at_least: int = 1) -> C
 def principal(matrix: Tensor, width: int) -> Tensor:
     """Return the `width` directions [columns, width], orthonormal, that keep most of the rows' squared length."""
     _, directions = torch.linalg.eigh((matrix.T @ matrix).double())
-    return directions[:, -width:].flip(1).to(matrix.dtype)
+    found: Tensor = directions[:, -width:].flip(1).to(matrix.dtype)
+    return found
 
 
 @torch.no_grad()

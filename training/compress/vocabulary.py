@@ -85,7 +85,7 @@ def trim_embeddings(encoder: nn.Module, kept: Collection[int]) -> None:
     if not isinstance(encoder, PreTrainedModel) or not isinstance(old, nn.Embedding):
         raise TrainingError(f"{type(encoder).__name__} has no embedding matrix that could be trimmed")
     rows = old.weight.detach()[torch.tensor(list(kept))].clone()
-    smaller = nn.Embedding(*rows.shape, padding_idx=old.padding_idx, _weight=rows)
+    smaller = nn.Embedding(rows.shape[0], rows.shape[1], padding_idx=old.padding_idx, _weight=rows)
     smaller.requires_grad_(old.weight.requires_grad)
     encoder.set_input_embeddings(smaller)
     encoder.config.vocab_size = len(rows)
