@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from training.tokens import load_tokenizer, token_ids
 from training.variant import Variant
 
 HEADS_PRUNED = 0.25
+FP32_FILE = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def candidates(teacher: Compact, students: Sequence[Path], kitchen: Kitchen) -> 
         TrainingError: a folder holds no student.
     """
     loaded = [(folder.name, load_compact(folder)) for folder in students]
+    kitchen.say("Writing the model as ONNX")
+    write_onnx(teacher.model, kitchen.folder / FP32_FILE)
     made = [_precision(teacher, variant, kitchen) for variant in Variant]
     made.append(_own("vocabulary", _trimmed(teacher, kitchen), kitchen, allowed=0.0))
     made.append(_own("heads", _without_heads(teacher, kitchen), kitchen))
@@ -58,8 +62,8 @@ def candidates(teacher: Compact, students: Sequence[Path], kitchen: Kitchen) -> 
 
 def _precision(teacher: Compact, variant: Variant, kitchen: Kitchen) -> Candidate:
     path = kitchen.folder / f"{variant}.onnx"
-    kitchen.say(f"Writing {variant}")
-    write_onnx(teacher.model, path)
+    kitchen.say(f"Making {variant}")
+    shutil.copyfile(kitchen.folder / FP32_FILE, path)
     as_variant(path, variant, _calibration(teacher, kitchen))
     model = exported_model(path, variant)
     bounds = gates.PARITY[variant]

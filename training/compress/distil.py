@@ -223,7 +223,7 @@ def _collate(rows: Sequence[Row]) -> dict[str, Tensor]:
 
 def _calibrated(student: Compact, validation: Sequence[Snippet]) -> Compact:
     rows = token_ids(load_tokenizer(student.tokenizer, 256), [snippet.text for snippet in validation])
-    logits = logits_of(TorchModel(student.model), rows)
+    logits = logits_of(TorchModel(student.model.cpu()), rows)
     return Compact(student.model.eval(), student.tokenizer, fit_temperature(logits, _labels(validation)))
 
 
@@ -251,7 +251,7 @@ def _arguments(choices: Distillation, folder: str) -> TrainingArguments:
         learning_rate=choices.learning_rate,
         warmup_steps=choices.warmup_share,
         weight_decay=choices.weight_decay,
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
         save_strategy="epoch",

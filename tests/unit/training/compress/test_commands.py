@@ -10,11 +10,12 @@ import training.compress.serving
 import training.compress.teacher
 from tests.unit.training.builders import snippets, tiny_adapter, tiny_world
 from training import gates
+from training.adapter import adapter_sha256
 from training.compress import commands
 from training.compress.compact import load_compact
 from training.compress.pruning import plain_bert
 from training.compress.student import Cut, Narrow
-from training.export import export
+from training.export import export, is_fresh
 from training.gates import Bounds
 from training.repository import ServingSpec
 from training.variant import Variant
@@ -47,39 +48,51 @@ def test_help_shows_examples(app: typer.Typer, command: str) -> None:
     assert f"tidings {command}" in shown.output
 
 
-def test_a_student_is_made_and_swept(app: typer.Typer, adapter, tmp_path) -> None:
-    """From the adapter to a folder, and from there to a point beside the adapter's variants, printed, written and drawn."""
+@pytest.fixture
+def student(app: typer.Typer, adapter, tmp_path) -> Path:
+    """A student of the adapter, as the command makes it, after one short lesson."""
     out, extra = tmp_path / "fast", tmp_path / "more.txt"
     extra.write_text("the very good film\n\nthe bad vote\n")
-    arguments = ["--adapter", str(adapter), "--layers", "1", "--heads", "2", "--neurons", "16", "--epochs", "1"]
-    made = CliRunner().invoke(
-        app, ["distil", "-o", str(out), *arguments, "--unrated", str(extra), "--transfer", "8"], catch_exceptions=False
-    )
+    shape = ["--adapter", str(adapter), "--layers", "1", "--heads", "2", "--neurons", "16", "--epochs", "1"]
+    arguments = ["-o", str(out), *shape, "--unrated", str(extra), "--transfer", "8"]
+    made = CliRunner().invoke(app, ["distil", *arguments], catch_exceptions=False)
     assert "The student is at" in made.stdout
     assert plain_bert(load_compact(out).model.encoder).config.num_hidden_layers == 1
+    return out
+
+
+def test_every_variant_is_a_point_and_a_student_is_served(app: typer.Typer, adapter, student, tmp_path) -> None:
+    """Printed, written and drawn; each precision, the trimmed vocabulary, the pruned heads and the student, by its own file."""
     picture, repository = tmp_path / "plot.svg", tmp_path / "repo"
-    sweeping = ["--sweep", "--adapter", str(adapter), "--student", str(out), "--rounds", "1", "--limit", "6", "--json"]
-    swept = CliRunner().invoke(app, ["compress", *sweeping, "--plot", str(picture)], catch_exceptions=False)
-    printed = json.loads(swept.stdout)
+    sweeping = ["--sweep", "--adapter", str(adapter), "--student", str(student), "--rounds", "1", "--limit", "6", "--json"]
+    serving = ["--plot", str(picture), "--serve", str(student), "-m", str(repository)]
+    shown = CliRunner().invoke(app, ["compress", *sweeping, *serving], catch_exceptions=False)
+    printed, _ = json.JSONDecoder().raw_decode(shown.stdout)
     assert printed == json.loads((tmp_path / "build" / "sweep.json").read_text())
-    assert (printed["texts"], printed["points"][-1]["name"]) == (6, "fast")
+    assert printed["texts"] == 6
+    points = {point["name"]: point for point in printed["points"]}
+    assert list(points) == [*(variant.value for variant in Variant), "vocabulary", "heads", "fast"]
+    assert points["fp16"]["size_mb"] < points["fp32"]["size_mb"] == points["bf16"]["size_mb"]
+    assert points["vocabulary"]["label_flips"] == points["fp16"]["batch_dependence"] == 0
+    assert points["vocabulary"]["max_probability_difference"] < 1e-5
     assert "<svg" in picture.read_text()
-    served = CliRunner().invoke(app, ["compress", "--serve", str(out), "-m", str(repository)], catch_exceptions=False)
-    assert "fast was written" in served.stdout
+
+    assert "fast was written" in shown.stdout
     contract = json.loads((repository / "fast" / "contract.json").read_text())
     assert (contract["model"]["name"], contract["parity"]["torch"]["labels_changed"]) == ("fast", 0)
-    assert (repository / "fast" / "tokenizer.json").read_text() == load_compact(out).tokenizer
+    assert (repository / "fast" / "tokenizer.json").read_text() == load_compact(student).tokenizer
 
 
-@pytest.mark.parametrize("variant", [Variant.FP16, Variant.INT8])
-def test_a_compressed_variant_is_exported_if_it_passes(adapter, tmp_path, monkeypatch, variant: Variant) -> None:
+def test_int8_is_exported_if_it_passes(adapter, tmp_path, monkeypatch) -> None:
     """Through the same gates as every export; another variant in the same place is not taken for it."""
-    repository, spec = tmp_path / "repo", ServingSpec(variant=variant)
+    spec = ServingSpec(variant=Variant.INT8)
     monkeypatch.setitem(gates.PARITY, Variant.INT8, Bounds(flips=0.2, gap=0.5))  # what passes for a random tiny model
-    made = export(adapter, repository, spec)
-    assert made.contract["model"]["precision"] == variant.value
-    assert export(adapter, repository, spec).was_fresh
-    assert not export(adapter, repository).was_fresh
+    made = export(adapter, tmp_path / "repo", spec)
+    sha256 = adapter_sha256(adapter)
+    assert made.contract["model"]["precision"] == "int8"
+    assert is_fresh(made.folder, made.contract, sha256, spec)
+    for other in set(Variant) - {Variant.INT8}:
+        assert not is_fresh(made.folder, made.contract, sha256, ServingSpec(variant=other))
 
 
 def test_ctrl_c_keeps_the_old_student(app: typer.Typer, adapter, tmp_path, monkeypatch) -> None:
