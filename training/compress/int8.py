@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,11 +156,12 @@ def _to_half(weights: TensorProto) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """NNCF tells of each pass over the graph, and of options of its own."""
+    """NNCF tells of each pass and of options of its own; its progress bars belong where ours are, or --json is none."""
     logger = logging.getLogger("nncf")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         logger.setLevel(level)

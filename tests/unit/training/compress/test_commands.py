@@ -51,7 +51,8 @@ def test_help_shows_examples(app: typer.Typer, command: str) -> None:
 @pytest.fixture
 def student(app: typer.Typer, adapter, tmp_path) -> Path:
     """A student of the adapter, as the command makes it, after one short lesson."""
-    out, extra = tmp_path / "fast", tmp_path / "more.txt"
+    out: Path = tmp_path / "fast"
+    extra = tmp_path / "more.txt"
     extra.write_text("the very good film\n\nthe bad vote\n")
     shape = ["--adapter", str(adapter), "--layers", "1", "--heads", "2", "--neurons", "16", "--epochs", "1"]
     arguments = ["-o", str(out), *shape, "--unrated", str(extra), "--transfer", "8"]
