@@ -62,6 +62,8 @@ def student(app: typer.Typer, adapter, tmp_path) -> Path:
     return out
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_every_variant_is_a_point_and_a_student_is_served(app: typer.Typer, adapter, student, tmp_path) -> None:
     """Printed, written and drawn; each precision, the trimmed vocabulary, the pruned heads and the student, by its own file."""
     picture, repository = tmp_path / "plot.svg", tmp_path / "repo"
