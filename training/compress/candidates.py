@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from training.compress.compact import Compact, load_compact
 from training.compress.int8 import as_variant
 from training.compress.pruning import importance, least, prune_heads
 from training.compress.rows import labelled_batches
-from training.compress.student import SCORED, trim_student
+from training.compress.student import spread, trim_student
 from training.compress.sweep import Candidate
 from training.contract import MAX_LENGTH
 from training.data import Snippet
@@ -88,11 +88,6 @@ def _trimmed(teacher: Compact, kitchen: Kitchen) -> Compact:
 
 def _without_heads(teacher: Compact, kitchen: Kitchen) -> Compact:
     model: SentimentModel = copy.deepcopy(teacher.model)
-    found = importance(model, labelled_batches(list(_some(kitchen.snippets)), teacher.tokenizer))
+    found = importance(model, labelled_batches(spread(kitchen.snippets), teacher.tokenizer))
     prune_heads(model.encoder, least(found.heads, HEADS_PRUNED))
     return Compact(model, teacher.tokenizer, teacher.temperature)
-
-
-def _some(snippets: Sequence[Snippet]) -> Iterator[Snippet]:
-    """Every so many, so that all sources are among them."""
-    yield from snippets[:: max(1, len(snippets) // SCORED)]

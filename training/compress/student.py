@@ -56,7 +56,7 @@ def cut_student(teacher: Compact, shape: Cut, snippets: Sequence[Snippet]) -> Co
     model = copy.deepcopy(teacher.model).requires_grad_(True)
     drop_layers(model.encoder, shape.layers)
     if shape.heads is not None or shape.neurons is not None:
-        scores = importance(teacher.model, labelled_batches(snippets[:SCORED], teacher.tokenizer))
+        scores = importance(teacher.model, labelled_batches(spread(snippets), teacher.tokenizer))
         if shape.heads is not None:
             prune_heads(model.encoder, least_each([scores.heads[layer] for layer in shape.layers], shape.heads))
         if shape.neurons is not None:
@@ -92,6 +92,11 @@ def trim_student(student: Compact, texts: Sequence[str], at_least: int = 1) -> C
     trimmed = trim(student.tokenizer, texts, at_least)
     trim_embeddings(student.model.encoder, trimmed.kept)
     return Compact(student.model, trimmed.tokenizer, student.temperature)
+
+
+def spread(snippets: Sequence[Snippet], count: int = SCORED) -> Sequence[Snippet]:
+    """Return about `count` snippets, evenly over all: the archive has its sources one after the other."""
+    return snippets[:: max(1, len(snippets) // count)]
 
 
 def principal(matrix: Tensor, width: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from tests.unit.training.compress.builders import VOCABULARY, rated, tiny_sentiment, word_pieces
 from training.compress.compact import Compact
 from training.compress.pruning import layers_of, plain_bert
-from training.compress.student import Cut, Narrow, cut_student, narrow_student, principal, trim_student
+from training.compress.student import Cut, Narrow, cut_student, narrow_student, principal, spread, trim_student
 from training.compress.transfer import MASK, transfer_texts
 from training.data import Split
 from training.errors import TrainingError
@@ -40,6 +40,13 @@ def test_a_cut_student_has_the_shape_that_was_asked_for() -> None:
     rows = {tuple(row) for row in layers_of(whole.model.encoder)[3].intermediate.dense.weight.tolist()}
     assert {tuple(row) for row in layers[1].intermediate.dense.weight.tolist()} <= rows
     assert len(layers_of(whole.model.encoder)) == 4
+
+
+def test_what_matters_is_told_by_texts_of_all_sources() -> None:
+    """The first so many would be of one source."""
+    ordered = sorted(rated(Split.TRAIN), key=lambda snippet: snippet.source)
+    assert {snippet.source for snippet in spread(ordered, 8)} == {snippet.source for snippet in ordered}
+    assert len(spread(ordered[:3], 8)) == 3
 
 
 def test_a_narrow_student_knows_the_teachers_words() -> None:
