@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from training.compress import commands as compress_commands
 from training.data import Split
 from training.data import commands as data_commands
 from training.device import Device
@@ -99,7 +100,9 @@ Embedding = Annotated[
 ]
 As = Annotated[
     Variant,
-    typer.Option(help="fp32 by ONNX Runtime, or bf16 by OpenVINO: faster on CPUs that compute in bfloat16."),
+    typer.Option(
+        help="fp32, or fp16 weights, by ONNX Runtime; bf16 by OpenVINO, faster on CPUs that compute in it; int8 by OpenVINO."
+    ),
 ]
 For = Annotated[Device, typer.Option(help="Where Triton is to run the model.")]
 
@@ -115,6 +118,7 @@ def register(app: typer.Typer) -> None:
     data_commands.register(app)
     promote_commands.register(app)
     drift_commands.register(app)
+    compress_commands.register(app)
 
 
 def train(
@@ -276,8 +280,8 @@ def export(
     """Put the adapter's model into Triton's model repository, if it passes its gates.
 
     Merges the adapter, writes ONNX, and holds it to parity with the torch model (labels equal, probabilities within
-    0.001; for bf16 at most 0.5 % of labels may differ) and to independence from batch neighbours. If a gate fails, the
-    repository stays as it was.
+    0.001; for other variants at most 0.5 % of labels may differ) and to independence from batch neighbours. If a gate
+    fails, the repository stays as it was.
 
     For example:
 

@@ -30,7 +30,12 @@ class Bounds:
 
 
 EXACT = Bounds()
-PARITY = {Variant.FP32: EXACT, Variant.BF16: Bounds(flips=0.005, gap=0.05)}
+PARITY = {
+    Variant.FP32: EXACT,
+    Variant.BF16: Bounds(flips=0.005, gap=0.05),
+    Variant.FP16: Bounds(flips=0.005, gap=0.02),
+    Variant.INT8: Bounds(flips=0.005, gap=0.15),
+}
 """How far each variant may be from the model as trained: bfloat16 keeps eight bits, so a text on the border may tip."""
 
 
@@ -111,11 +116,17 @@ def neighbours(
     Raises:
         GateError: a text's answer depends on its neighbours, or on its padding unless `lengths` says that is equal.
     """
+    return require(batch_dependence(model, rows, lengths, temperature, seed), "independence from batch neighbours")
+
+
+def batch_dependence(
+    model: LogitsModel, rows: Sequence[Sequence[int]], lengths: Lengths, temperature: float, seed: int = 0
+) -> Agreement:
+    """Return what `neighbours` judges, whatever it is."""
     drawn = _draw(rows, lengths.buckets, seed)
     pairs = [_alone_and_among(model, chosen, bucket, padded=lengths.alone_padded) for chosen, bucket in drawn]
     alone, among = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    found = agreement(probabilities(alone, temperature), probabilities(among, temperature))
-    return require(found, "independence from batch neighbours")
+    return agreement(probabilities(alone, temperature), probabilities(among, temperature))
 
 
 def _draw(rows: Sequence[Sequence[int]], buckets: Sequence[int], seed: int) -> Iterator[tuple[list[Sequence[int]], int]]:

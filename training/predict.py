@@ -16,7 +16,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ig
 
 from training.metrics import Floats, Ints
 from training.model import SentimentModel
-from training.repository import OUTPUT
+from training.repository import ON_OPENVINO, OUTPUT
 from training.tokens import Ids, pad
 from training.variant import Variant
 
@@ -60,10 +60,13 @@ class OnnxModel:
 
 
 class OpenVinoModel:
-    """An exported model on OpenVINO, computing in bfloat16 where the processor can."""
+    """An exported model on OpenVINO, computing in `precision`: by default in bfloat16, where the processor can.
 
-    def __init__(self, path: Path, output: str = OUTPUT) -> None:
-        properties = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+    What a file holds in int8 is computed in int8, whatever the precision of the rest.
+    """
+
+    def __init__(self, path: Path, output: str = OUTPUT, precision: str = "bf16") -> None:
+        properties = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         self._model = openvino.Core().compile_model(str(path), "CPU", properties)
         self._output = output
         self.size = path.stat().st_size
@@ -76,7 +79,9 @@ class OpenVinoModel:
 
 def exported_model(path: Path, variant: Variant) -> LogitsModel:
     """Return the exported model at `path` on the engine, and in the precision, that the variant is served by."""
-    return OnnxModel(path) if variant is Variant.FP32 else OpenVinoModel(path)
+    if variant not in ON_OPENVINO:
+        return OnnxModel(path)
+    return OpenVinoModel(path, precision="bf16" if variant is Variant.BF16 else "f32")
 
 
 def size_of(model: LogitsModel) -> int:

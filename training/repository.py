@@ -30,6 +30,7 @@ BACKGROUND_FILE = "background.txt"
 VERSION = "1"
 HISTORY_FILE = "promotions.jsonl"
 """Where `tidings promote` remembers what served; a folder that has one is changed by that command alone."""
+ON_OPENVINO = frozenset({Variant.BF16, Variant.INT8})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class ServingSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no backend of Triton's can serve."""
-        if self.variant is Variant.BF16 and self.device is Device.GPU:
-            raise TrainingError("the bf16 variant is for CPUs: leave out --device gpu, or --variant bf16")
+        if self.variant in ON_OPENVINO and self.device is Device.GPU:
+            raise TrainingError(f"the {self.variant} variant is for CPUs: leave out --device gpu, or --variant {self.variant}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,10 @@ def _engine(variant: Variant) -> dict[str, Any]:
     """The parameters are those of the backend's own page: https://github.com/triton-inference-server/openvino_backend."""
     if variant is Variant.FP32:
         return {"backend": "onnxruntime"}
-    return {
-        "backend": "openvino",
-        "default_model_filename": MODEL_FILE,
-        "parameters": {"HINT_BF16": pb.ModelParameter(string_value="YES")},
-    }
+    if variant not in ON_OPENVINO:  # no backend reads this: it tells people, and a fresh export from another variant's
+        return {"backend": "onnxruntime", "parameters": {"weights": pb.ModelParameter(string_value=variant.value)}}
+    hints = {"HINT_BF16": pb.ModelParameter(string_value="YES")} if variant is Variant.BF16 else {}
+    return {"backend": "openvino", "default_model_filename": MODEL_FILE, "parameters": hints}
 
 
 def config_pbtxt(spec: ServingSpec) -> str:

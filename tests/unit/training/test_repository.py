@@ -50,10 +50,19 @@ def test_bfloat16_is_the_same_file_on_openvino() -> None:
     assert config == fp32
 
 
-def test_bfloat16_on_a_gpu_is_refused() -> None:
+def test_int8_is_on_openvino_without_a_hint_and_half_weights_are_on_onnx_runtime() -> None:
+    """An int8 file says itself what is computed in int8; weights that are widened at loading need nothing special."""
+    int8, fp16 = (parsed(ServingSpec(variant=variant)) for variant in (Variant.INT8, Variant.FP16))
+    assert (int8.backend, int8.default_model_filename, dict(int8.parameters)) == ("openvino", "model.onnx", {})
+    assert fp16.backend == "onnxruntime"
+    assert {key: value.string_value for key, value in fp16.parameters.items()} == {"weights": "fp16"}
+
+
+@pytest.mark.parametrize("variant", [Variant.BF16, Variant.INT8])
+def test_openvino_on_a_gpu_is_refused(variant: Variant) -> None:
     """Triton's OpenVINO backend has CPUs only: better said at the export than by the server."""
     with pytest.raises(TrainingError, match="leave out --device gpu"):
-        ServingSpec(variant=Variant.BF16, device=Device.GPU)
+        ServingSpec(variant=variant, device=Device.GPU)
 
 
 def test_requests_are_batched_dynamically() -> None:
