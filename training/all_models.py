@@ -43,7 +43,7 @@ def _train(name: str, folder: Path, say: Say) -> None:
         say(f"{name} is trained already: {folder}")
         return
     checkpoints = folder.parent / f"{folder.name}.checkpoints"
-    can_go_on = checkpoints.is_dir() and get_last_checkpoint(str(checkpoints)) is not None
+    can_go_on = checkpoints.is_dir() and get_last_checkpoint(str(checkpoints)) is not None  # type: ignore[no-untyped-call]
     say(f"{'Going on with' if can_go_on else 'Training'} {name}")
     watch = Watch(checkpoints, resume=can_go_on)
     train(Recipe.read(recipe_file(name)), folder, say, Order(watch=watch))

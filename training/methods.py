@@ -27,8 +27,8 @@ def with_method(encoder: PreTrainedModel, recipe: Recipe, steps: int = 1) -> nn.
     `steps` is how many the run takes, after which AdaLoRA has spread its ranks.
     """
     if recipe.gradient_checkpointing:
-        encoder.gradient_checkpointing_enable()
-        encoder.enable_input_require_grads()
+        encoder.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+        encoder.enable_input_require_grads()  # type: ignore[no-untyped-call]
     encoder.requires_grad_(recipe.method is Method.FULL)
     ready = _METHODS[recipe.method](encoder, recipe, steps)
     _freeze(ready, recipe.frozen_layers)
@@ -115,7 +115,8 @@ class Bottleneck(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Return [..., out] for [..., in]."""
         said: Tensor = self.linear(hidden)
-        return said + self.up(nn.functional.gelu(self.down(said)))
+        added: Tensor = self.up(nn.functional.gelu(self.down(said)))
+        return said + added
 
 
 def _prompt(encoder: PreTrainedModel, recipe: Recipe, steps: int) -> nn.Module:
@@ -131,7 +132,7 @@ def _prompt(encoder: PreTrainedModel, recipe: Recipe, steps: int) -> nn.Module:
 
 def _start_as_words(prompted: Prompted, encoder: PreTrainedModel, recipe: Recipe) -> None:
     """A prompt that starts as words of the vocabulary learns sooner than one that starts as noise (Lester et al., 2021)."""
-    words = encoder.get_input_embeddings().weight
+    words = encoder.get_parameter("embeddings.word_embeddings.weight")
     drawn = torch.randint(len(words), (recipe.prompt_tokens,), generator=torch.Generator().manual_seed(recipe.seed))
     for name, weights in prompted.named_parameters():
         if "prompt_encoder" in name:

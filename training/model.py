@@ -55,7 +55,7 @@ class SentimentModel(nn.Module):
         A head learns how common each label was where it was trained; elsewhere that is a prejudice. Menon et al.,
         "Long-tail learning via logit adjustment", ICLR 2021.
         """
-        self.head.bias -= strength * prior.clamp(min=1e-6).log().to(self.head.bias)
+        self.head.bias.sub_(strength * prior.clamp(min=1e-6).log().to(self.head.bias))
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 
 _UNITS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
@@ -14,6 +17,6 @@ def bf16_pays() -> bool:
     slower than in float32.
     """
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    probe = getattr(torch.cpu, "get_capabilities", dict)
-    return any(probe().get(unit, False) for unit in _UNITS)
+        return bool(torch.cuda.is_bf16_supported())
+    probe: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return any(probe().get(unit) for unit in _UNITS)

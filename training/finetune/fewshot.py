@@ -80,7 +80,8 @@ def _check(texts: Sequence[Text]) -> None:
 
 
 def _step(model: SentimentModel, optimizer: torch.optim.Optimizer, ids: Sequence[Sequence[int]], pairs: Sequence[Pair]) -> None:
-    one, other = (_embed(model.encoder, [ids[pair[side]] for pair in pairs]) for side in (0, 1))
+    sides = ([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    one, other = (_embed(model.encoder, [ids[index] for index in side]) for side in sides)
     wanted = torch.tensor([pair[2] for pair in pairs])
     loss = nn.functional.mse_loss(nn.functional.cosine_similarity(one, other), wanted)
     optimizer.zero_grad()

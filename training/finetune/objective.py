@@ -56,8 +56,12 @@ def drift(embedding: Tensor, reference: Tensor) -> Tensor:
 def orthogonality(model: nn.Module) -> Tensor:
     """Return the mean squared Frobenius distance [] of AdaLoRA's singular vectors from orthonormal ones."""
     layers = [module for module in model.modules() if isinstance(module, AdaLoraLayer)]
-    sides = [side for layer in layers for side in (*layer.lora_A.values(), *(b.T for b in layer.lora_B.values()))]
+    sides = [side for layer in layers for side in _sides(layer)]
     return torch.stack([_off_identity(side) for side in sides]).mean()
+
+
+def _sides(layer: AdaLoraLayer) -> list[Tensor]:
+    return [*layer.lora_A.parameters(), *(b.T for b in layer.lora_B.parameters())]
 
 
 def _off_identity(rows: Tensor) -> Tensor:

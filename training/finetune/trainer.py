@@ -81,8 +81,11 @@ class Finetuner(Trainer):
 
     def __init__(self, recipe: Recipe, objective: Objective, weights: Weights, heard: Heard | None, **given: Any) -> None:
         super().__init__(**given)
-        self.recipe, self.objective, self.weights, self.heard = recipe, objective, weights, heard
-        self.adversary = FastGradient(self.model, recipe.adversary) if recipe.adversary else None
+        self.recipe = recipe
+        self.objective: Objective = objective
+        self.weights = weights
+        self.heard = heard
+        self.adversary = FastGradient(given["model"], recipe.adversary) if recipe.adversary else None
 
     def compute_loss(
         self,
@@ -96,7 +99,8 @@ class Finetuner(Trainer):
         if return_outputs:
             loss = nn.functional.cross_entropy(logits.float(), inputs["targets"])
             return loss, {"loss": loss, "logits": logits}
-        return self.objective(self.model, logits, embedding, inputs)
+        loss = self.objective(model, logits, embedding, inputs)
+        return loss
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Go through a batch and back; with an adversary, twice."""
@@ -110,7 +114,8 @@ class Finetuner(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Make AdamW with a learning rate for each layer."""
         if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(parameter_groups(model or self.model, self.recipe), fused=False)
+            trained: Any = model or self.model
+            self.optimizer = torch.optim.AdamW(parameter_groups(trained, self.recipe), fused=False)
         return self.optimizer
 
     def evaluate(self, *args: Any, **named: Any) -> dict[str, float]:
@@ -247,7 +252,7 @@ def _folder(watch: Watch) -> Iterator[Path]:
 
 
 def _resumed(folder: Path, weights: Weights) -> str:
-    last = get_last_checkpoint(str(folder))
+    last = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
     if last is None or not (Path(last) / STATE_FILE).is_file():
         raise TrainingError(f"{folder} holds no checkpoint to go on from: leave out --resume")
     weights.load(Path(last))

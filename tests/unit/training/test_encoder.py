@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from transformers import BertModel
+from transformers import BertModel, PreTrainedModel
 
 from tests.unit.training.builders import tiny_encoder, tokenizer_file
 from training import encoder
@@ -51,7 +51,7 @@ def test_a_wheel_without_the_weights_is_named(monkeypatch, tmp_path) -> None:
     assert not (tmp_path / "encoders" / encoder.ENCODER_NAME / "model.safetensors").exists()
 
 
-def exported_as_a_tool_would(bert: BertModel) -> bytes:
+def exported_as_a_tool_would(bert: PreTrainedModel) -> bytes:
     """An ONNX file with a BERT's weights as the older exporter leaves them: linear layers transposed, and named by number."""
     nodes, constants = [], []
     for number, (name, value) in enumerate(bert.state_dict().items()):

@@ -23,7 +23,7 @@ def new_texts() -> list[Text]:
 
 
 @pytest.fixture(params=[Method.LORA, Method.FULL])
-def adapter(request, tmp_path, monkeypatch) -> Path:
+def adapter(request, tmp_path: Path, monkeypatch) -> Path:
     """A model of the old texts, saved."""
     recipe = replace(TINY, epochs=3, method=request.param, learning_rate=2e-3 if request.param is Method.FULL else 2e-2)
     base = encoder(tmp_path / "encoder")

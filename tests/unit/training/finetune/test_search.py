@@ -26,7 +26,7 @@ def test_the_best_is_at_least_what_it_began_with(tmp_path) -> None:
     assert study.trials[0].params["learning_rate"] == pytest.approx(1e-4)
     best = best_recipe(BASE, study)
     assert pretended(best, lambda *_: None) == study.best_value >= pretended(BASE, lambda *_: None)
-    values = [trial.value for trial in ranked(study)]
+    values = [trial.value or 0.0 for trial in ranked(study)]
     assert values == sorted(values, reverse=True)
 
 

@@ -1,4 +1,5 @@
 import pytest
+from peft import PeftModel
 
 from tests.unit.training.builders import tokenizer_file
 from tests.unit.training.finetune.builders import TINY, encoder, score, texts
@@ -15,6 +16,7 @@ def test_descriptions_do_where_the_encoder_knows_the_language(tmp_path) -> None:
     with quiet_libraries():
         knowing = fewshot(TINY, encoder(tmp_path / "a"), tokenizer_file(), texts()[:24], pairs=320).encoder
     background = [one.text for one in texts()]
+    assert isinstance(knowing, PeftModel)
     merged = knowing.merge_and_unload()
     assert score(zeroshot(TINY, merged, tokenizer_file(), background, SHORT), texts()) > 0.9
     assert score(zeroshot(TINY, encoder(tmp_path / "b"), tokenizer_file(), background, SHORT), texts()) < 0.9
