@@ -18,8 +18,8 @@ from training.promote.versions import Version
 from training.steps import Say
 from training.tokens import pad
 
-_ROUNDS = 9
-_ROUND_TEXTS = 64
+_ROUNDS = 7
+_ROUND_TEXTS = 32
 _DISTURBED_TEXTS = 500
 
 
