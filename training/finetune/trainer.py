@@ -99,8 +99,7 @@ class Finetuner(Trainer):
         if return_outputs:
             loss = nn.functional.cross_entropy(logits.float(), inputs["targets"])
             return loss, {"loss": loss, "logits": logits}
-        loss = self.objective(model, logits, embedding, inputs)
-        return loss
+        return self.objective(model, logits, embedding, inputs)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Go through a batch and back; with an adversary, twice."""
