@@ -13,7 +13,7 @@ import training.all_models
 import training.command_line
 import training.commands
 import training.evaluation.run
-import training.train
+import training.makers
 from tests.unit.training.builders import snippets, tiny_adapter, tiny_world
 
 
@@ -119,7 +119,7 @@ def test_ctrl_c_is_exit_code_130(app: typer.Typer, small, monkeypatch, tmp_path)
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.train, "finetune", interrupted)
+    monkeypatch.setattr(training.makers, "finetune", interrupted)
     shown = CliRunner().invoke(app, ["train", "--recipe", str(small), "--out", str(tmp_path / "out" / "adapter")])
     assert shown.exit_code == 130
     assert list((tmp_path / "out").iterdir()) == []
