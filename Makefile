@@ -56,10 +56,7 @@ fuzz: setup ## a million mutated messages through the worker, and every parser u
 mutation: setup ## change the alert code in thousands of small ways: at most 5 % may go unnoticed; hours, goes on where it stopped
 	@nice -n 19 python -m tests.mutation $(ARGS)
 
-backtrain-all: setup ## train every model that comes with the package, and measure all in one report; goes on where it stopped
-	@tidings train-all $(ARGS)
-
-test: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
+backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
 
 audit: setup ## look the pinned dependencies up among known vulnerabilities

@@ -22,7 +22,7 @@ from training.errors import TrainingError
 from training.evaluation.asked import Asked
 from training.examples import Example, from_snippets, read_tsv
 from training.files import atomic_path
-from training.paths import build_dir
+from training.paths import adapter_dir, build_dir
 from training.variant import Variant
 
 if TYPE_CHECKING:
@@ -167,6 +167,32 @@ def train_all(names: Sequence[str], out: Path | None, asked: Asked, *, as_json: 
         typer.echo(json.dumps(content, indent=2))
     else:
         show(report, Console())
+
+
+def explain(text: str, method: str, adapter: Path | None, *, as_json: bool) -> None:
+    """Run `tidings explain`."""
+    from training import explain as explaining
+
+    if method == "gradients":
+        from training.calibrate import read_temperature
+        from training.trained import load_trained
+
+        folder = adapter or adapter_dir()
+        found = explaining.gradients(load_trained(folder), text, read_temperature(folder))
+    else:
+        from training.evaluation.predictors import ModelPredictor
+        from training.served import load_served
+
+        served = load_served("onnx", adapter, _say)
+        found = explaining.occlusion(ModelPredictor("onnx", served.model, served.tokenizer, served.temperature), text)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    chances = ", ".join(f"{label} {chance:.2f}" for label, chance in found.probabilities.items())
+    Console().print(explaining.shown(found))
+    typer.echo(f"{found.label} ({chances})")
+    rows = [{"word": one.word, "weight": one.weight} for one in sorted(found.words, key=lambda one: -abs(one.weight))[:10]]
+    _table(f"words by {found.method}", rows, as_json=False)
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:

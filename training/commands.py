@@ -32,6 +32,13 @@ class Runtime(StrEnum):
     TORCH = "torch"
 
 
+class How(StrEnum):
+    """How a prediction is explained."""
+
+    OCCLUSION = "occlusion"
+    GRADIENTS = "gradients"
+
+
 Adapter = Annotated[Path | None, typer.Option(help="The adapter's folder. [default: the committed one]", show_default=False)]
 Repository = Annotated[
     Path | None, typer.Option("--model-repository", "-m", help="Triton's models. [default: triton_repo]", show_default=False)
@@ -60,6 +67,8 @@ Storage = Annotated[
     Path | None,
     typer.Option(help="The file of what was tried. [default: build/training/search.db]", show_default=False),
 ]
+Said = Annotated[str, typer.Argument(help="The text, in quotes.")]
+Way = Annotated[How, typer.Option("--method", help="What a word's weight is.")]
 Names = Annotated[
     list[str] | None, typer.Argument(help="Recipes, by name or file. [default: sentiment lora]", show_default=False)
 ]
@@ -114,6 +123,7 @@ def register(app: typer.Typer) -> None:
     app.command("train-all")(train_all)
     app.command("runs")(runs)
     app.command("evaluate")(evaluate)
+    app.command("explain")(explain)
     app.command("export")(export)
     data_commands.register(app)
     promote_commands.register(app)
@@ -207,6 +217,23 @@ def train_all(
             outside=is_there, behaviour=is_there, fairness=True, topics=is_there, cases=cases or None, rows=rows or None
         )
         command_line.train_all(names or ["sentiment", "lora"], out, asked, as_json=as_json)
+
+
+def explain(text: Said, method: Way = How.OCCLUSION, adapter: Adapter = None, as_json: Json = False) -> None:
+    """Show which words drove the prediction of a text.
+
+    By occlusion on the exported model: by how much the label's probability falls without each word. Or by integrated
+    gradients under torch: what share of the label's logit flows back to it.
+
+    For example:
+
+        tidings explain "The crew was kind, but the seats are broken again."
+        tidings explain --method gradients "Not bad at all"
+    """
+    from training import command_line
+
+    with command_line.errors_as_one_line():
+        command_line.explain(text, method.value, adapter, as_json=as_json)
 
 
 def runs(folders: Folders = None, as_json: Json = False) -> None:
