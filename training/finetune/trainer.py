@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import tempfile
 import time
@@ -23,6 +24,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from training import metrics
@@ -216,13 +218,28 @@ def finetune(recipe: Recipe, material: Material, watch: Watch | None = None) -> 
             eval_dataset=rows_of(material.validation, material.tokenizer, recipe.max_length),
             data_collator=collate,
             compute_metrics=_macro_f1,
-            callbacks=[EarlyStoppingCallback(early_stopping_patience=recipe.patience), _Following(recipe, weights)],
+            callbacks=_callbacks(recipe, weights, watch),
         )
         started = time.perf_counter()
         trainer.train(resume_from_checkpoint=_resumed(folder, weights) if watch.resume else None)
     weights.restore_best()
     model.take_off_prior(targets.mean(dim=0), recipe.prior_strength)
     return model.eval(), _run(model, trainer, time.perf_counter() - started)
+
+
+def _callbacks(recipe: Recipe, weights: Weights, watch: Watch) -> list[TrainerCallback]:
+    callbacks = [EarlyStoppingCallback(early_stopping_patience=recipe.patience), _Following(recipe, weights)]
+    if watch.logs:
+        callbacks.append(_curves(watch.logs))
+    return callbacks
+
+
+def _curves(folder: Path) -> TrainerCallback:
+    if importlib.util.find_spec("tensorboard") is None:
+        raise TrainingError('curves need TensorBoard: pip install "tidings[tensorboard]", or leave out --tensorboard')
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra of its own
+
+    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
 
 
 def _rows(recipe: Recipe, material: Material) -> list[Row]:
@@ -283,7 +300,7 @@ def _arguments(recipe: Recipe, folder: Path, watch: Watch) -> TrainingArguments:
         greater_is_better=True,
         label_names=["labels"],
         remove_unused_columns=False,
-        report_to=["tensorboard"] if watch.logs else [],
+        report_to=[],
         disable_tqdm=False,
         logging_steps=100,
         dataloader_pin_memory=False,

@@ -1,9 +1,11 @@
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.unit.training.builders import snippets, tiny_encoder, tokenizer_file
 from training.errors import TrainingError
@@ -158,3 +160,18 @@ def test_frozen_layers_stay_as_they_are(tmp_path) -> None:
     trained_names = {name for name, value in model.named_parameters() if value.requires_grad}
     assert any("layer.1." in name for name in trained_names)
     assert not any("layer.0." in name or "embeddings" in name for name in trained_names)
+
+
+def test_curves_are_written_where_they_are_wanted(tmp_path) -> None:
+    """Loss and macro-F1 by step, for TensorBoard; nothing of it lies among the checkpoints."""
+    trained(tmp_path / "encoder", replace(BASE, epochs=1), Watch(logs=tmp_path / "logs"))
+    accumulator = EventAccumulator(str(tmp_path / "logs"))
+    accumulator.Reload()
+    assert "eval/macro_f1" in accumulator.Tags()["scalars"]
+
+
+def test_without_tensorboard_the_message_says_what_to_install(tmp_path, monkeypatch) -> None:
+    """It is an extra of its own."""
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(TrainingError, match=r"tidings\[tensorboard\]"):
+        trained(tmp_path / "encoder", BASE, Watch(logs=tmp_path / "logs"))
