@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from training import metrics
@@ -239,7 +239,8 @@ def _curves(folder: Path) -> TrainerCallback:
         raise TrainingError('curves need TensorBoard: pip install "tidings[tensorboard]", or leave out --tensorboard')
     from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra of its own
 
-    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
+    writer = SummaryWriter(log_dir=str(folder))
+    return TensorBoardCallback(writer)  # type: ignore[no-untyped-call]
 
 
 def _rows(recipe: Recipe, material: Material) -> list[Row]:
