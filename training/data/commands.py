@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.data.suspects import Suspect
 
 Files = Annotated[
     list[Path], typer.Argument(help="CSV, TSV, JSONL or Parquet files, or folders of `datasets`.", show_default=False)
@@ -35,10 +38,16 @@ Seed = Annotated[int, typer.Option(min=0, help="Seeds the split by groups.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")]
 
 
+Prepared = Annotated[Path, typer.Argument(help="A folder of `tidings data prepare`.")]
+Top = Annotated[int, typer.Option(min=1, help="How many to show; the file has all.")]
+EncoderName = Annotated[str, typer.Option("--encoder", help="What the texts are embedded by.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add `tidings data` to the command line."""
     data = typer.Typer(help="Make labelled files ready to learn from.", no_args_is_help=True)
     data.command("prepare")(prepare)
+    data.command("suspects")(suspects)
     app.add_typer(data, name="data")
 
 
@@ -83,6 +92,49 @@ def prepare(
             task = bar.add_task("Cleaning", total=2 * len(rows))
             report = run(rows, plan, out, lambda count: bar.advance(task, count))
         _show(report, out, as_json=as_json)
+
+
+def suspects(folder: Prepared, top: Top = 20, encoder: EncoderName = "e5-small-v2", as_json: Json = False) -> None:
+    """Find labels that are probably wrong in a prepared folder: a person should look at them before a model learns them.
+
+    Each row is judged by a linear model on embeddings that saw no row of its group. All that are doubted are written to
+    suspects.jsonl in the folder, the most doubtful first; nothing is changed.
+
+    For example:
+
+        tidings data suspects build/mine
+        tidings data suspects build/mine --top 100 --json
+    """
+    from training.command_line import errors_as_one_line
+
+    with errors_as_one_line():
+        found = _suspects(folder, encoder)
+        lines = [{"id": s.row.id, "label": s.row.label, "likely": s.likely, "confidence": s.confidence} for s in found]
+        texts = (json.dumps({**line, "text": s.row.text}) for line, s in zip(lines, found, strict=True))
+        (folder / "suspects.jsonl").write_text("".join(f"{text}\n" for text in texts), "utf-8")
+        if as_json:
+            typer.echo(json.dumps(lines[:top], indent=2))
+            return
+        table = Table("id", "label", "likely", "confidence", "text", title=f"{len(found):,} labels are doubted")
+        for one in found[:top]:
+            table.add_row(one.row.id, one.row.label, one.likely, f"{one.confidence:.2f}", one.row.text[:80])
+        Console().print(table)
+
+
+def _suspects(folder: Path, encoder: str) -> list[Suspect]:
+    from training.data.icwsm import Split
+    from training.data.reading import read_all
+    from training.data.suspects import suspects as doubted
+    from training.encoder import fetch_encoder
+    from training.finetune.texts import embeddings_of
+    from training.recipe import Recipe
+    from training.tokens import load_tokenizer, token_ids, tokenizer_json
+    from training.trained import untouched
+
+    rows = read_all([folder / f"{split.value}.jsonl" for split in Split])
+    cutter = load_tokenizer(tokenizer_json(fetch_encoder(encoder)), 128)
+    ids = token_ids(cutter, [row.text for row in rows])
+    return doubted(rows, embeddings_of(untouched(Recipe(encoder=encoder)), ids, progress="Embedding"))
 
 
 def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:

@@ -65,7 +65,18 @@ def _report(rows: Sequence[Row], cleaned: Cleaned, divided: Divided) -> dict[str
 
 def _part(rows: Sequence[Row]) -> dict[str, Any]:
     counts = Counter(row.label for row in rows)
-    return {"rows": len(rows), "labels": {label: counts[label] for label in LABELS}, "content_sha256": content_hash(rows)}
+    return {
+        "rows": len(rows),
+        "labels": {label: counts[label] for label in LABELS},
+        "words": _lengths(rows),
+        "content_sha256": content_hash(rows),
+    }
+
+
+def _lengths(rows: Sequence[Row]) -> dict[str, int]:
+    """How many words the texts have: the middle one, all but one in twenty, and the longest."""
+    lengths = sorted(len(row.text.split()) for row in rows)
+    return {"median": lengths[len(lengths) // 2], "p95": lengths[int(0.95 * (len(lengths) - 1))], "max": lengths[-1]}
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:

@@ -66,6 +66,8 @@ def test_the_report_counts_and_holds_no_text(tmp_path) -> None:
     report = prepare(rows, Plan(), tmp_path / "out")
     assert (report["rows_read"], report["rows_kept"], sum(report["dropped"].values())) == (90, 90, 0)
     assert report["content_sha256"] == content_hash(rows)
+    words = report["parts"]["train"]["words"]
+    assert 0 < words["median"] <= words["p95"] <= words["max"]
     assert (report["crossing"]["groups_in_two_parts"], report["crossing"]["near_pairs_in_two_parts"]) == (0, 0)
     assert sum(sum(part["labels"].values()) for part in report["parts"].values()) == 90
     written = (tmp_path / "out" / "report.json").read_text("utf-8")
