@@ -191,6 +191,9 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
     load_settings()
 
 
+SECTIONS = "delivery, kafka, redis, model, triton, score, shadow, alert, notify, ops, log"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -200,11 +203,11 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
         ("kafka: 5", "kafka (TIDINGS_KAFKA): Input should be a valid dictionary"),
         (
             "- kafka",
-            "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, shadow, alert, notify, ops, log), got list",
+            f"tidings.yaml: expected sections ({SECTIONS}), got list",
         ),
         (
             "5",
-            "tidings.yaml: expected sections (delivery, kafka, redis, model, triton, score, shadow, alert, notify, ops, log), got int",
+            f"tidings.yaml: expected sections ({SECTIONS}), got int",
         ),
         ("kafka: [", "tidings.yaml cannot be read"),
         ("kafka: !!python/object:os.system {}", "tidings.yaml cannot be read"),
