@@ -142,6 +142,9 @@ def _own_data(manifest: Mapping[str, Any]) -> str:
 
 def _recipe(recipe: Recipe, run: Mapping[str, Any]) -> str:
     values = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items())
+    if way := run.get("way"):
+        told = f"Made {way}; the choices below that concern a fine-tune's epochs and targets had no part in it."
+        return f"## Recipe\n\n{told}\n\n| choice | value |\n|---|---|\n{values}"
     return (
         "## Recipe\n\n"
         "AdamW with a linear schedule on soft labels: a mean rating with normal noise of `label_sigma` rating points, or a "

@@ -144,7 +144,8 @@ def train(
 ) -> None:
     """Fine-tune a sentiment model, on the ICWSM-2014 snippets or on your own data.
 
-    Fetches the data and the encoder the first time. Takes about half an hour on two cores. Only a finished model is kept;
+    Fetches the data and the encoder the first time. The shipped model took 40 minutes on one busy core. Only a finished
+    model is kept;
     a run that broke off, by Ctrl-C too, goes on from its last epoch with --resume. To serve the result: `tidings export
     --adapter OUT`. What a recipe can hold, and what is trained by which method, is in docs/training.md.
 
@@ -152,7 +153,7 @@ def train(
 
         tidings train                              # the recipe of the shipped model
         tidings train --recipe lora --set seed=11 --out build/seed-11
-        tidings train --set epochs=0.1             # a try, two minutes
+        tidings train --set epochs=0.1             # a try
         tidings train --data build/training/data --set method=full --set learning_rate=5e-5
         tidings train --recipe mine.json --resume --tensorboard
         tidings train --data mine --shots 8        # from eight texts a label

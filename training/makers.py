@@ -27,6 +27,7 @@ Maker = Callable[[Recipe, Corpus, Watch | None], Made]
 """Makes a model of the training part, and says by which recipe it is to be loaded again, and what it measured of itself."""
 
 BACKGROUND = 1000
+_UNLABELLED = "of descriptions of the labels, without a labelled text"
 
 
 def fine_tuned(recipe: Recipe, corpus: Corpus, watch: Watch | None) -> Made:
@@ -46,7 +47,7 @@ def of_few(shots: int) -> Maker:
         started = time.perf_counter()
         with quiet_libraries():
             model = fewshot(recipe, encoder, tokenizer, _few(corpus, shots, recipe.seed))
-        return model, recipe, _run(model, started)
+        return model, recipe, _run(model, started, f"of {shots} texts a label, by pairs of them, and a head fitted afterwards")
 
     return make
 
@@ -58,7 +59,7 @@ def of_descriptions(recipe: Recipe, corpus: Corpus, watch: Watch | None) -> Made
     started = time.perf_counter()
     drawn = random.Random(recipe.seed).sample(list(corpus.train), min(BACKGROUND, len(corpus.train)))  # noqa: S311
     model = zeroshot(recipe, encoder, tokenizer, [one.text for one in drawn])
-    return model, Recipe(encoder=recipe.encoder, layers=recipe.layers, method=Method.HEAD), _run(model, started)
+    return model, Recipe(encoder=recipe.encoder, layers=recipe.layers, method=Method.HEAD), _run(model, started, _UNLABELLED)
 
 
 def going_on(adapter: Path, memory: Memory | None = None) -> Maker:
@@ -79,7 +80,7 @@ def _few(corpus: Corpus, shots: int, seed: int) -> list[Text]:
     return [one for texts in of_label.values() for one in rng.sample(texts, min(shots, len(texts)))]
 
 
-def _run(model: SentimentModel, started: float) -> TrainingRun:
+def _run(model: SentimentModel, started: float, way: str) -> TrainingRun:
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     share = trained / sum(value.numel() for value in model.parameters())
-    return TrainingRun(0.0, 1.0, time.perf_counter() - started, trained, share)
+    return TrainingRun(0.0, 0.0, time.perf_counter() - started, trained, share, way)

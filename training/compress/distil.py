@@ -22,13 +22,14 @@ import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
 
 from training import metrics
 from training.calibrate import fit_temperature
 from training.compress.compact import Compact
 from training.compress.rows import LABEL_SIGMA, answer
 from training.data import LABELS, Snippet
+from training.finetune.trainer import macro_f1_of
 from training.model import SentimentModel, soft_labels
 from training.predict import TorchModel, logits_of
 from training.quiet import quiet_libraries
@@ -170,7 +171,7 @@ def distil(teacher: Compact, student: Compact, lessons: Lessons, choices: Distil
             train_dataset=_rows_to_learn(teacher, student, lessons, choices),
             eval_dataset=_rows(student, choices, lessons.validation, (), validation),
             data_collator=_collate,
-            compute_metrics=_macro_f1,
+            compute_metrics=macro_f1_of,
             callbacks=[EarlyStoppingCallback(early_stopping_patience=choices.patience)],
         )
         trainer.choices = choices
@@ -234,11 +235,6 @@ def _teacher_macro_f1(answers: Answers, lessons: Lessons) -> float:
 
 def _labels(snippets: Sequence[Snippet]) -> metrics.Ints:
     return np.array([LABELS.index(snippet.label) for snippet in snippets], dtype=np.int64)
-
-
-def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:
-    predicted = np.asarray(prediction.predictions).argmax(axis=1)
-    return {"macro_f1": float(metrics.macro_f1(metrics.confusion(np.asarray(prediction.label_ids), predicted)))}
 
 
 def _arguments(choices: Distillation, folder: str) -> TrainingArguments:

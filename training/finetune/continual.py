@@ -34,21 +34,6 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """Macro-F1 on the new texts' test and the old one's, before and after."""
-
-    new_before: float
-    new_after: float
-    old_before: float
-    old_after: float
-
-    @property
-    def forgotten(self) -> float:
-        """Return by how much the old test's macro-F1 fell; below zero if it rose."""
-        return self.old_before - self.old_after
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """Texts to go on with: new ones to learn from and to stop by, and old ones to replay."""
 

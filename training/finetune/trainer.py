@@ -50,6 +50,8 @@ class TrainingRun:
     seconds: float
     trained_weights: int = 0
     trained_share: float = 0.0
+    way: str = ""
+    """How the model was made, where that was not a fine-tune on the whole training part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ def finetune(recipe: Recipe, material: Material, watch: Watch | None = None) -> 
             train_dataset=rows,
             eval_dataset=rows_of(material.validation, material.tokenizer, recipe.max_length),
             data_collator=collate,
-            compute_metrics=_macro_f1,
+            compute_metrics=macro_f1_of,
             callbacks=_callbacks(recipe, weights, watch),
         )
         started = time.perf_counter()
@@ -276,7 +278,8 @@ def _resumed(folder: Path, weights: Weights) -> str:
     return str(last)
 
 
-def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:
+def macro_f1_of(prediction: EvalPrediction) -> dict[str, float]:
+    """Return the macro-F1 of logits [n, 3] against label indices [n], as a Trainer asks for it."""
     predicted = np.asarray(prediction.predictions).argmax(axis=1)
     return {"macro_f1": float(metrics.macro_f1(metrics.confusion(np.asarray(prediction.label_ids), predicted)))}
 
