@@ -145,9 +145,8 @@ def train(
     """Fine-tune a sentiment model, on the ICWSM-2014 snippets or on your own data.
 
     Fetches the data and the encoder the first time. The shipped model took 40 minutes on one busy core. Only a finished
-    model is kept;
-    a run that broke off, by Ctrl-C too, goes on from its last epoch with --resume. To serve the result: `tidings export
-    --adapter OUT`. What a recipe can hold, and what is trained by which method, is in docs/training.md.
+    model is kept; a run that broke off, by Ctrl-C too, goes on from its last epoch with --resume. To serve the result:
+    `tidings export --adapter OUT`. What a recipe can hold, and what is trained by which method, is in docs/training.md.
 
     For example:
 
