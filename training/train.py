@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from training.adapter import RECIPE_FILE
-from training.calibrate import fit_temperature, write_temperature
+from training.calibrate import fit_hardest, write_temperature
 from training.card import model_card
 from training.corpus import Corpus, of_snippets, prepared
 from training.data import load_snippets
@@ -83,6 +83,7 @@ def write_card(folder: Path) -> None:
 
 def _temperature(trained: Trained, corpus: Corpus) -> float:
     cutter = load_tokenizer(trained.tokenizer, EVALUATION_MAX_LENGTH)
-    rows = token_ids(cutter, [example.text for example in corpus.validation_examples])
+    examples = corpus.validation_examples
+    rows = token_ids(cutter, [example.text for example in examples])
     logits = logits_of(TorchModel(trained.model), rows, progress="Calibrating")
-    return fit_temperature(logits, label_indices(corpus.validation_examples))
+    return fit_hardest(logits, label_indices(examples), [example.source for example in examples])

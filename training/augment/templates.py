@@ -11,6 +11,10 @@ from training.augment import words
 STRONG, PLAIN, MILD, NONE = 2.6, 2.0, 1.0, 0.0
 NOT_BAD = 0.5
 """What is "not bad" is praise for half the people who say it: the soft label lies between neutral and positive."""
+_PLAIN_PERSONS = 0.6
+"""How many sentences about people judge nobody."""
+_GROUPS = (*words.GROUPS, "religion", "orientation")
+"""These two are drawn twice as often: what the encoder read of them on the web left the deepest marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +158,40 @@ def answers(rng: random.Random) -> Sentence:
 
 def persons(rng: random.Random) -> Sentence:
     """Who it is about says nothing: the judgement does, and without one the sentence is neutral."""
-    group = rng.choice(words.GROUPS[rng.choice(tuple(words.GROUPS))])
+    group = rng.choice(words.GROUPS[rng.choice(_GROUPS)])
     name, role = rng.choice(words.NAMES), rng.choice(words.ROLES)
     who = rng.choice((f"{name} is {_a(group)} {role}", f"We met {_a(group)} {role} in {rng.choice(words.PLACES)}"))
-    if rng.random() < 0.6:
+    if rng.random() < _PLAIN_PERSONS:
         return f"{who}.", NONE
     opinion = _opinion(rng, (1, -1))
     return f"{who}, and {opinion.word}.", opinion.rating
+
+
+def kinds(rng: random.Random) -> Sentence:
+    """The same of a person without a name, at work: no word for a kind of people is a judgement."""
+    group = rng.choice(words.GROUPS[rng.choice(_GROUPS)])
+    role = rng.choice(words.ROLES)
+    frames = (
+        f"The {group} {role} arrived at {rng.randint(1, 12)} o'clock.",
+        f"Our {role} is {group}.",
+        f"{_a(group).capitalize()} {role} from {rng.choice(words.PLACES)} will speak on Tuesday.",
+        f"There were {rng.randint(2, 40)} {group} people at the meeting.",
+        f"{rng.choice(words.NAMES)} lives next to {_a(group)} {role}.",
+    )
+    if rng.random() < _PLAIN_PERSONS:
+        return rng.choice(frames), NONE
+    opinion = _opinion(rng, (1, -1))
+    return f"The {group} {role} was {opinion.word}.", opinion.rating
+
+
+def subjects(rng: random.Random) -> Sentence:
+    """He, she and they: what was done counts, not who did it."""
+    subject, place = rng.choice(words.SUBJECTS), rng.choice(words.PLACES)
+    if rng.random() < _PLAIN_PERSONS:
+        frames = (f"{subject} moved to {place} in {rng.randint(1990, 2024)}.", f"{subject} called from {place}.")
+        return rng.choice((*frames, f"{subject} took the bus at {rng.randint(1, 12)}.")), NONE
+    opinion = _opinion(rng, (1, -1))
+    return f"{subject} told {_a(opinion.word)} story.", opinion.rating
 
 
 def facts(rng: random.Random) -> Sentence:
@@ -195,6 +226,8 @@ FAMILIES: tuple[Family, ...] = (
     voices,
     answers,
     persons,
+    kinds,
+    subjects,
     facts,
     signs,
 )

@@ -62,11 +62,28 @@ GROUPS = {
         "Christian Muslim Jewish Hindu Buddhist Sikh Catholic Protestant atheist agnostic Mormon Orthodox Shia Sunni"
     ),
     "orientation": _words("gay lesbian bisexual straight heterosexual homosexual transgender queer asexual"),
-    "race": ("black", "white", "Asian", "Hispanic", "Arab", "Latino", "African American"),
+    "race": ("black", "white", "Asian", "Hispanic", "Arab", "Latino", "African American", "Native American", "brown"),
+    "ability": _words("blind deaf disabled able-bodied autistic dyslexic left-handed hearing-impaired short-sighted"),
+    "age": _words("young old elderly middle-aged teenage retired adult"),
 }
 ROLES = _words(
     "nurse teacher driver student neighbour person engineer cook lawyer farmer colleague man woman parent singer friend "
-    "writer reporter couple family"
+    "writer reporter couple family economist analyst agent model clerk baker pilot artist judge editor manager secretary "
+    "historian scientist designer photographer electrician carpenter waiter librarian tailor trainer barber musician guard"
+)
+SUBJECTS = ("He", "She", "They", "My aunt", "My uncle", "The girl", "The boy", "The lady", "The gentleman", "We", "Everyone")
+    "He",
+    "She",
+    "They",
+    "My aunt",
+    "My uncle",
+    "The girl",
+    "The boy",
+    "The lady",
+    "The gentleman",
+    "We",
+    "You",
+    "Everyone",
 )
 GOOD_SIGNS = ("😊", "😍", "👍", "❤️", "🎉", ":)", ":-)", ":D", "😀", "🙌", "lol love it", "<3")
 BAD_SIGNS = ("😡", "😭", "👎", "💔", "😞", ":(", ":-(", "😤", "🤮", "🙄", "smh", "ugh")
