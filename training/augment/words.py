@@ -72,19 +72,6 @@ ROLES = _words(
     "historian scientist designer photographer electrician carpenter waiter librarian tailor trainer barber musician guard"
 )
 SUBJECTS = ("He", "She", "They", "My aunt", "My uncle", "The girl", "The boy", "The lady", "The gentleman", "We", "Everyone")
-    "He",
-    "She",
-    "They",
-    "My aunt",
-    "My uncle",
-    "The girl",
-    "The boy",
-    "The lady",
-    "The gentleman",
-    "We",
-    "You",
-    "Everyone",
-)
 GOOD_SIGNS = ("😊", "😍", "👍", "❤️", "🎉", ":)", ":-)", ":D", "😀", "🙌", "lol love it", "<3")
 BAD_SIGNS = ("😡", "😭", "👎", "💔", "😞", ":(", ":-(", "😤", "🤮", "🙄", "smh", "ugh")
 HANDLES = ("@user", "@airline", "@BBCNews", "@some_guy42", "@help")
