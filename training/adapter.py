@@ -13,6 +13,8 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 HEAD_WEIGHTS = "head.safetensors"
 RECIPE_FILE = "recipe.json"
 CALIBRATION_FILE = "calibration.json"
+MEANING_WEIGHTS = "meaning.safetensors"
+"""The second head, of an adapter that says what texts mean too."""
 WEIGHT_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, RECIPE_FILE)
 
 
@@ -22,12 +24,24 @@ def adapter_sha256(folder: Path) -> str:
     Raises:
         TrainingError: `folder` does not hold a complete adapter.
     """
-    names = (*WEIGHT_FILES, CALIBRATION_FILE)
+    names = [*WEIGHT_FILES, CALIBRATION_FILE]
     check_files(folder, names)
+    names += [MEANING_WEIGHTS] if (folder / MEANING_WEIGHTS).is_file() else []
     digest = hashlib.sha256()
     for name in names:
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()
+
+
+def meaning_width(folder: Path) -> int:
+    """Return how many dimensions the vectors of an adapter's second head have; 0 if it has none."""
+    from safetensors import safe_open  # noqa: PLC0415 - asked of a fresh repository, which need load nothing else
+
+    path = folder / MEANING_WEIGHTS
+    if not path.is_file():
+        return 0
+    with safe_open(path, framework="numpy") as weights:
+        return int(weights.get_slice("bias").get_shape()[0])
 
 
 def check_files(folder: Path, names: Iterable[str] = WEIGHT_FILES) -> None:

@@ -197,10 +197,10 @@ def train_all(
     rows: Rows = 0,
     as_json: Json = False,
 ) -> None:
-    """Train every recipe that comes with the package, and measure the models on everything, in one report.
+    """Train every recipe that comes with the package and the student of the first, and measure all on everything in one report.
 
-    What is trained already is not trained again, what broke off goes on. The report is build/training/report.json; the sets
-    abroad and CheckList are in it where TIDINGS_DATA_DIR has them.
+    What is trained already is not trained again, what broke off goes on. The report is build/training/report.json, its pictures
+    are in build/training/plots; the sets abroad and CheckList are in it where TIDINGS_DATA_DIR has them.
 
     For example:
 
@@ -210,13 +210,20 @@ def train_all(
     from training import command_line
     from training.evaluation.asked import Asked
     from training.evaluation.folder import data_dir
+    from training.paths import build_dir
 
     with command_line.errors_as_one_line():
         is_there = data_dir().is_dir()
         asked = Asked(
-            outside=is_there, behaviour=is_there, fairness=True, topics=is_there, cases=cases or None, rows=rows or None
+            outside=is_there,
+            behaviour=is_there,
+            fairness=True,
+            topics=is_there,
+            cases=cases or None,
+            rows=rows or None,
+            plot=build_dir() / "plots",
         )
-        command_line.train_all(names or ["sentiment", "lora"], out, asked, as_json=as_json)
+        command_line.train_all(names or ["sentiment", "lora", "fast"], out, asked, as_json=as_json)
 
 
 def explain(text: Said, method: Way = How.OCCLUSION, adapter: Adapter = None, as_json: Json = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from training.files import sha256_of, sha256_of_text
 from training.gates import gap_below
 from training.model import load_encoder, mean_pool
 from training.onnx_file import OPSET, write_onnx
-from training.predict import OnnxModel
+from training.predict import LogitsModel, OnnxModel
 from training.quiet import quiet_libraries
 from training.repository import (
     BACKGROUND_FILE,
@@ -43,6 +43,8 @@ TOLERANCE = 1e-4
 PER_SOURCE = 400
 _PROVED = 64
 Floats = NDArray[np.float32]
+Vectors = Callable[[Tensor, Tensor], Tensor]
+"""Unit vectors [batch, dimensions] for ids and mask, both [batch, tokens]."""
 
 
 class EmbeddingModel(nn.Module):
@@ -91,35 +93,65 @@ def build_embedding(folder: Path, spec: ServingSpec, encoder_sha256: str, say: S
     tokenizer, texts = tokenizer_json(encoder), background_texts(load_snippets())
     with tempfile.TemporaryDirectory(prefix="tidings-export-") as scratch:
         onnx = Path(scratch) / MODEL_FILE
-        write_onnx(model, onnx, output=spec.output)
+        write_onnx(model, onnx, outputs=(spec.output,))
         say("Checking parity with torch, and that no vector depends on its neighbours")
-        some = texts[:: max(1, len(texts) // _PROVED)]
-        gaps = prove(model, OnnxModel(onnx, spec.output), token_ids(load_tokenizer(tokenizer, MAX_LENGTH), some))
-        background = "".join(f"{text}\n" for text in texts)
+        gaps = prove(model, OnnxModel(onnx, spec.output), rows_to_prove(texts, tokenizer))
+        background = as_file(texts)
         made = Made(encoder_sha256, sha256_of(onnx), sha256_of_text(tokenizer), ENCODER_NAME)
         written = _contract(spec, made, background, gaps)
         write_model(folder, ModelFiles(config_pbtxt(spec), written, tokenizer, onnx, {BACKGROUND_FILE: background}))
     return written
 
 
-def prove(model: EmbeddingModel, exported: OnnxModel, rows: Sequence[Sequence[int]]) -> Gaps:
+def rows_to_prove(texts: Sequence[str], tokenizer: str) -> list[list[int]]:
+    """Return the token ids of some of the background's texts, evenly drawn: all would take minutes and show no more."""
+    return token_ids(load_tokenizer(tokenizer, MAX_LENGTH), texts[:: max(1, len(texts) // _PROVED)])
+
+
+def as_file(texts: Sequence[str]) -> str:
+    """Return the content of the background's file, one text a line."""
+    return "".join(f"{text}\n" for text in texts)
+
+
+def promised(output: str, dimensions: int, background: str) -> dict[str, Any]:
+    """Return what a contract says of vectors; `background` is the content of its file."""
+    return {
+        "output": output,
+        "dimensions": dimensions,
+        "background": {"file": BACKGROUND_FILE, "sha256": sha256_of_text(background)},
+    }
+
+
+def parity(gaps: Gaps) -> dict[str, float]:
+    """Return what a contract says of how vectors were proved."""
+    return {"torch_gap_below": gap_below(gaps.torch), "neighbours_gap_below": gap_below(gaps.neighbours)}
+
+
+def prove(
+    model: Callable[[Tensor, Tensor], Tensor],
+    exported: LogitsModel,
+    rows: Sequence[Sequence[int]],
+    tolerance: float = TOLERANCE,
+) -> Gaps:
     """Hold the exported model to torch, text by text, and to itself when the texts share a batch padded to every bucket.
 
+    `model` returns unit vectors [batch, dimensions] for ids and mask, both [batch, tokens].
+
     Raises:
-        GateError: a number of a vector moved by more than 1e-4.
+        GateError: a number of a vector moved by more than the tolerance.
     """
     alone = np.concatenate([exported.logits(*pad([row])) for row in rows])
     reference = np.concatenate([_torch(model, row) for row in rows])
     gaps = Gaps(_gap(reference, alone), max(_among(exported, rows, alone, bucket) for bucket in BUCKETS))
-    if max(gaps.torch, gaps.neighbours) > TOLERANCE:
+    if max(gaps.torch, gaps.neighbours) > tolerance:
         raise GateError(
             f"embeddings: a number moved by {gaps.torch:.2g} from torch's and by {gaps.neighbours:.2g} among other texts "
-            f"(allowed: {TOLERANCE:g}); the model is not exported"
+            f"(allowed: {tolerance:g}); the model is not exported"
         )
     return gaps
 
 
-def _among(exported: OnnxModel, rows: Sequence[Sequence[int]], alone: Floats, bucket: int) -> float:
+def _among(exported: LogitsModel, rows: Sequence[Sequence[int]], alone: Floats, bucket: int) -> float:
     fitting = [index for index, row in enumerate(rows) if len(row) <= bucket]
     return _gap(alone[fitting], exported.logits(*pad([rows[index] for index in fitting], bucket))) if fitting else 0.0
 
@@ -129,7 +161,7 @@ def _gap(one: Floats, other: Floats) -> float:
 
 
 @torch.inference_mode()
-def _torch(model: EmbeddingModel, row: Sequence[int]) -> Floats:
+def _torch(model: Vectors, row: Sequence[int]) -> Floats:
     ids, mask = map(torch.from_numpy, pad([row]))
     return np.asarray(model(ids, mask).numpy(), dtype=np.float32)
 
@@ -147,15 +179,11 @@ def _contract(spec: ServingSpec, made: Made, background: str, gaps: Gaps) -> dic
             "opset": OPSET,
         },
         "inputs": list(INPUTS),
-        "embedding": {
-            "output": spec.output,
-            "dimensions": spec.columns,
-            "background": {"file": BACKGROUND_FILE, "sha256": sha256_of_text(background)},
-        },
+        "embedding": promised(spec.output, spec.columns, background),
         "max_length": MAX_LENGTH,
         "buckets": list(BUCKETS),
         "max_batch_size": spec.max_batch_size,
         "pad_id": PAD_ID,
         "tokenizer": {"file": TOKENIZER_FILE, "sha256": made.tokenizer},
-        "parity": {"torch_gap_below": gap_below(gaps.torch), "neighbours_gap_below": gap_below(gaps.neighbours)},
+        "parity": parity(gaps),
     }

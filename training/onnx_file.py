@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -14,8 +15,8 @@ from training.repository import INPUTS, OUTPUT
 OPSET = 20
 
 
-def write_onnx(model: nn.Module, path: Path, opset: int = OPSET, output: str = OUTPUT) -> None:
-    """Write the model to `path` with open batch and token axes, checked, without traces of this machine.
+def write_onnx(model: nn.Module, path: Path, opset: int = OPSET, outputs: Sequence[str] = (OUTPUT,)) -> None:
+    """Write the model to `path` with open batch and token axes and its answers named, checked, without traces of this machine.
 
     The exporter notes the source line and its path on every node, and shapes between nodes that ONNX Runtime's quantiser
     trips over; they are taken out, so that the same weights make the same bytes on another machine.
@@ -27,7 +28,7 @@ def write_onnx(model: nn.Module, path: Path, opset: int = OPSET, output: str = O
             model.eval(),
             (ids, torch.ones_like(ids)),
             input_names=INPUTS,
-            output_names=(output,),
+            output_names=outputs,
             dynamic_shapes=dict.fromkeys(INPUTS, axes),
             opset_version=opset,
             verbose=False,

@@ -77,11 +77,11 @@ class OpenVinoModel:
         return np.asarray(answer[self._output], dtype=np.float32)
 
 
-def exported_model(path: Path, variant: Variant) -> LogitsModel:
+def exported_model(path: Path, variant: Variant, output: str = OUTPUT) -> LogitsModel:
     """Return the exported model at `path` on the engine, and in the precision, that the variant is served by."""
     if variant not in ON_OPENVINO:
-        return OnnxModel(path)
-    return OpenVinoModel(path, precision="bf16" if variant is Variant.BF16 else "f32")
+        return OnnxModel(path, output)
+    return OpenVinoModel(path, output, precision="bf16" if variant is Variant.BF16 else "f32")
 
 
 def size_of(model: LogitsModel) -> int:

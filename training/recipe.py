@@ -90,6 +90,8 @@ class Recipe:
     """Sentences from templates that teach negation, time and the like (see `training.augment`)."""
     preserve: float = 0.0
     """Weight of the term that keeps a text's embedding where the untouched encoder has it."""
+    embedding: bool = False
+    """Learn a second head that says what a text means as the whole untouched encoder does (see `training.meaning`)."""
     adversary: float = 0.0
     """Length of the step that disturbs each batch's embeddings for a second look (FGM, Miyato et al., 2017); 0 takes none."""
     average: float = 0.0

@@ -26,6 +26,7 @@ TOKENIZER_FILE = "tokenizer.json"
 MODEL_FILE = "model.onnx"
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+EMBEDDING_OUTPUT = "sentence_embedding"
 BACKGROUND_FILE = "background.txt"
 VERSION = "1"
 HISTORY_FILE = "promotions.jsonl"
@@ -37,18 +38,25 @@ ON_OPENVINO = frozenset({Variant.BF16, Variant.INT8})
 class ServingSpec:
     """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to.
 
-    `columns` is the width of the one output: as many as there are labels.
+    `columns` is the width of the output: as many as there are labels. `embedding` is the width of a second one that says what
+    the text means, 0 if there is none.
     """
 
     name: str = "sentiment"
     output: str = OUTPUT
     columns: int = 3
+    embedding: int = 0
     device: Device = Device.CPU
     instances: int = 1
     max_batch_size: int = 64
     preferred_batch_sizes: tuple[int, ...] = (16, 32, 64)
     max_queue_delay_us: int = 2000
     variant: Variant = Variant.FP32
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The output tensors and their width."""
+        return {self.output: self.columns, **({EMBEDDING_OUTPUT: self.embedding} if self.embedding else {})}
 
     def __post_init__(self) -> None:
         """Refuse what no backend of Triton's can serve."""
@@ -75,7 +83,7 @@ def model_config(spec: ServingSpec) -> pb.ModelConfig:
         max_batch_size=spec.max_batch_size,
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in INPUTS],
-        output=[pb.ModelOutput(name=spec.output, data_type=pb.TYPE_FP32, dims=[spec.columns])],
+        output=[pb.ModelOutput(name=name, data_type=pb.TYPE_FP32, dims=[width]) for name, width in spec.outputs.items()],
         instance_group=[pb.ModelInstanceGroup(count=spec.instances, kind=kind)],
         dynamic_batching=pb.ModelDynamicBatching(
             preferred_batch_size=spec.preferred_batch_sizes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from training.adapter import RECIPE_FILE
@@ -15,6 +15,7 @@ from training.evaluate import Evaluation, compare, label_indices, predict
 from training.files import atomic_folder
 from training.finetune.trainer import TrainingRun, Watch
 from training.makers import Maker, fine_tuned
+from training.meaning import learn_meaning, save_meaning
 from training.model import save_adapter
 from training.predict import TorchModel, logits_of
 from training.recipe import Recipe
@@ -51,6 +52,7 @@ def train(recipe: Recipe, out: Path, say: Say = silent, order: Order | None = No
         say(f"Training on {len(corpus.train):,} texts")
         model, kept, run = order.maker(recipe, corpus, order.watch)
         save_adapter(model, kept, folder)
+        run = replace(run, embedding_cosine=_learn_meaning(folder, corpus, say)) if kept.embedding else run
         return finish(folder, corpus, run, say)
 
 
@@ -79,6 +81,14 @@ def write_card(folder: Path) -> None:
     """Write the model card of an adapter from its recipe and its measured figures."""
     measured = json.loads((folder / METRICS_FILE).read_text("utf-8"))
     (folder / CARD_FILE).write_text(model_card(Recipe.read(folder / RECIPE_FILE), measured), "utf-8")
+
+
+def _learn_meaning(folder: Path, corpus: Corpus, say: Say) -> float:
+    """Fit the second head and save it; return how near it comes to the untouched encoder."""
+    say("Learning what texts mean from the untouched encoder")
+    learned = learn_meaning(load_trained(folder), [text.text for text in corpus.train])
+    save_meaning(learned.head, folder)
+    return learned.cosine
 
 
 def _temperature(trained: Trained, corpus: Corpus) -> float:

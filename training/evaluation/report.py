@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured, by variant; `topics` and `review` are of the first variant, where they were asked for."""
+    """What was measured, by variant; `topics` and `review` are of the first variant, where they were asked for.
+
+    `refused` says of each variant that did not pass the gates of an export why not.
+    """
 
     sets: Mapping[str, SetNote]
     variants: Mapping[str, Measured]
     topics: TopicGate | None = None
     review: ReviewThreshold | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def measure(subjects: Sequence[Subject], plan: Plan) -> Report:
@@ -105,6 +109,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "variants": {name: _variant(measured) for name, measured in report.variants.items()},
         "topics": asdict(report.topics) if report.topics else None,
         "review": asdict(report.review) if report.review else None,
+        "refused": dict(report.refused),
     }
 
 

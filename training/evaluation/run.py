@@ -11,6 +11,7 @@ from typing import Any
 from training.contract import MAX_LENGTH
 from training.data import Snippet, Split, load_snippets, of_split
 from training.encoder import shown_name
+from training.errors import GateError
 from training.evaluate import label_indices
 from training.evaluation import plots
 from training.evaluation.asked import Asked
@@ -22,12 +23,13 @@ from training.evaluation.report import Plan, Report, as_json, measure
 from training.evaluation.sets import EvaluationSet, read_sets, sample, unseen
 from training.evaluation.stability import Subject
 from training.evaluation.threshold import ReviewThreshold, review_threshold
-from training.evaluation.topics import Article, TopicGate, TorchEmbedder, read_articles, topic_gate
+from training.evaluation.topics import Article, HeadEmbedder, TopicGate, TorchEmbedder, read_articles, topic_gate
 from training.examples import from_snippets
 from training.files import atomic_path
+from training.meaning import MeaningHead, load_meaning, prefix_of, untouched_whole
 from training.paths import adapter_dir, cache_dir
 from training.predict import size_of
-from training.served import load_served
+from training.served import STUDENT, load_served
 from training.steps import Say
 from training.tokens import load_tokenizer
 from training.trained import Trained, load_trained, untouched
@@ -37,7 +39,7 @@ REPORT_FILE = "report.json"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model to measure: how it is run, "onnx" or "torch", and of which adapter, None for the committed one.
+    """The model to measure: how it is run (see `training.served`), and of which adapter, None for the committed one.
 
     `name` is what reports call it; without one, its runtime.
     """
@@ -67,13 +69,14 @@ def evaluate(models: Sequence[Model], home: EvaluationSet, asked: Asked, say: Sa
     suite = load_suite(data_dir(), asked.cases) if asked.behaviour else None
     articles = read_articles(data_dir(), asked.rows) if asked.topics else None
     trained = load_trained(models[0].adapter or adapter_dir())
-    measured = [_subject(model, say) for model in models]
+    measured, refused = _passing(models, say)
     subjects = [*measured, *(Subject(p) for p in (_baselines(trained, snippets, say) if asked.baselines else ()))]
     tokenizer = load_tokenizer(trained.tokenizer, MAX_LENGTH)
     report = measure(subjects, Plan(sets, tokenizer, suite, asked.fairness, progress=True))
     return replace(
         report,
-        topics=_topics(trained, articles) if articles else None,
+        refused=refused,
+        topics=_topics(trained, load_meaning(models[0].adapter or adapter_dir()), articles) if articles else None,
         review=_review(measured[0].predictor, snippets, asked.review) if asked.review else None,
     )
 
@@ -97,10 +100,22 @@ def _outside(snippets: Sequence[Snippet], rows: int | None, say: Say) -> Iterato
             say(f"Leaving out {of.name}: every text of it was trained on")
 
 
+def _passing(models: Sequence[Model], say: Say) -> tuple[list[Subject], dict[str, str]]:
+    """The models to measure, and why others are none: the first must pass its gates, a variant of it may fail them."""
+    subjects, refused = [_subject(models[0], say)], {}
+    for model in models[1:]:
+        try:
+            subjects.append(_subject(model, say))
+        except GateError as error:
+            say(f"{model.shown} is not measured: {error}")
+            refused[model.shown] = str(error)
+    return subjects, refused
+
+
 def _subject(model: Model, say: Say) -> Subject:
     served = load_served(model.runtime, model.adapter, say)
     predictor = ModelPredictor(model.shown, served.model, served.tokenizer, served.temperature)
-    if model.runtime == "torch":
+    if model.runtime in ("torch", STUDENT):
         return Subject(predictor, size_of(served.model))
     trained = load_served("torch", model.adapter, say)
     reference = ModelPredictor("torch", trained.model, trained.tokenizer, trained.temperature)
@@ -125,9 +140,11 @@ def _made_of(trained: Trained) -> str:
     return f"{shown_name(trained.recipe.encoder)}-{trained.recipe.layers or 'all'}"
 
 
-def _topics(trained: Trained, articles: Sequence[Article]) -> TopicGate:
-    tuned = TorchEmbedder(trained.model.encoder, trained.tokenizer)
-    return topic_gate(tuned, _untouched(trained), articles, progress=True)
+def _topics(trained: Trained, meaning: MeaningHead | None, articles: Sequence[Article]) -> TopicGate:
+    """What is served of a model without a second head is the mean of its last layer; the reference is the whole encoder."""
+    tuned = HeadEmbedder(trained, meaning) if meaning else TorchEmbedder(trained.model.encoder, trained.tokenizer)
+    reference = TorchEmbedder(untouched_whole(trained), trained.tokenizer, prefix_of(trained))
+    return topic_gate(tuned, reference, articles, progress=True)
 
 
 def _review(predictor: Predictor, snippets: Sequence[Snippet], precision: float) -> ReviewThreshold:

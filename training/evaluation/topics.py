@@ -21,9 +21,11 @@ from training.evaluation.baselines import Embedder, Vectors
 from training.evaluation.folder import data_file
 from training.evaluation.intervals import wilson
 from training.evaluation.predictors import answer_in_chunks
+from training.meaning import MeaningHead, read_layers
 from training.metrics import Interval, Ints
 from training.model import mean_pool
 from training.tokens import load_tokenizer, pad, token_ids
+from training.trained import Trained
 
 POINTS = 0.02
 """By how much accuracy may fall below the untouched encoder's."""
@@ -78,6 +80,19 @@ class TorchEmbedder:
         ids, mask = map(torch.from_numpy, pad(rows))
         hidden = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return np.asarray(nn.functional.normalize(mean_pool(hidden, mask), dim=1).numpy(), dtype=np.float32)
+
+
+class HeadEmbedder:
+    """A tuned model's second head, which reads the mean of every layer."""
+
+    def __init__(self, trained: Trained, meaning: MeaningHead) -> None:
+        self._trained, self._meaning = trained, meaning
+
+    @torch.inference_mode()
+    def embeddings(self, texts: Sequence[str]) -> Vectors:
+        """Return float32 unit vectors [texts, dimensions]."""
+        pools = torch.from_numpy(read_layers(self._trained, texts)).float()
+        return np.asarray(self._meaning(pools).numpy(), dtype=np.float32)
 
 
 def read_articles(folder: Path, rows: int | None = None, seed: int = 0) -> list[Article]:

@@ -52,6 +52,8 @@ class TrainingRun:
     trained_share: float = 0.0
     way: str = ""
     """How the model was made, where that was not a fine-tune on the whole training part."""
+    embedding_cosine: float = 0.0
+    """How near the second head comes to the untouched encoder on texts held back; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 import training.build
 import training.command_line
 import training.makers
+import training.meaning
 import training.tokens
 import training.train
 import training.trained
@@ -82,7 +83,7 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """Put the tiny encoder, its tokenizer and the learnable texts in place of the real ones; return the encoder's folder."""
     tiny_encoder(folder)
     (folder / "tokenizer.json").write_text(tokenizer_file(), "utf-8")
-    for module in (training.makers, training.tokens, training.trained):
+    for module in (training.makers, training.meaning, training.tokens, training.trained):
         monkeypatch.setattr(module, "fetch_encoder", lambda _name="": folder)
     for module in (training.build, training.train, training.command_line):
         monkeypatch.setattr(module, "load_snippets", snippets)

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 import training.all_models
 import training.command_line
 import training.commands
+import training.compress.command_line
 import training.evaluation.run
 import training.makers
 from tests.unit.training.builders import snippets, tiny_adapter, tiny_world
+from training.compress.student import Cut
 
 
 @pytest.fixture
@@ -172,16 +174,19 @@ def test_what_cannot_be_trained_is_answered_in_one_line(app: typer.Typer, small,
 
 
 def test_all_models_are_trained_once_and_measured_together(app: typer.Typer, small, tmp_path, monkeypatch) -> None:
-    """The second time nothing is trained; the report has each model, the export of the first, and what stands beside them."""
+    """The second time nothing is trained; the report has each model, all exports of the first, or why not, and its student."""
     monkeypatch.setenv("TIDINGS_DATA_DIR", str(tmp_path / "nowhere"))
-    for module in (training.evaluation.run, training.all_models):
+    for module in (training.evaluation.run, training.all_models, training.compress.command_line):
         monkeypatch.setattr(module, "load_snippets", snippets)
+    monkeypatch.setattr(training.all_models, "SHAPE", Cut((0, 1), heads=2, neurons=16))
+    monkeypatch.setattr(training.all_models, "TRANSFER", 10)
     monkeypatch.setattr(training.evaluation.run, "cache_dir", lambda: tmp_path / "cache")
     (tmp_path / "other.json").write_text(small.read_text().replace("{", '{"method": "head", ', 1))
     command = [
         "train-all",
         str(small),
         str(tmp_path / "other.json"),
+        "fast",
         "--out",
         str(tmp_path / "models"),
         "--rows",
@@ -191,9 +196,13 @@ def test_all_models_are_trained_once_and_measured_together(app: typer.Typer, sma
     first, second = (CliRunner().invoke(app, command) for _ in range(2))
     assert (first.exit_code, second.exit_code) == (0, 0), first.output
     assert "trained already" in second.output
-    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["other", "small"]
+    assert "taught already" in second.output
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["fast", "other", "small"]
     report = json.loads((tmp_path / "build" / "report.json").read_text())
-    assert {"small, exported", "small", "other", "vader", "textblob", "head-only"} <= set(report["variants"])
+    assert {"small, exported", "small", "other", "fast", "vader", "textblob", "head-only"} <= set(report["variants"])
+    exports = {f"small, exported as {variant}" for variant in ("fp16", "bf16", "int8")}
+    assert exports <= set(report["variants"]) | set(report["refused"])
+    assert all("labels changed" in why for why in report["refused"].values())
     assert report["variants"]["small, exported"]["label_flips"] == 0.0
 
 

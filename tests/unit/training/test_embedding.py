@@ -94,6 +94,6 @@ def test_the_background_is_of_the_training_split_and_every_source() -> None:
 def test_a_model_that_is_not_the_encoder_is_not_exported(tmp_path) -> None:
     """The gate compares with torch."""
     model, other = (EmbeddingModel(tiny_encoder(tmp_path / str(seed), seed)).eval() for seed in (0, 1))
-    write_onnx(other, tmp_path / "model.onnx", output="sentence_embedding")
+    write_onnx(other, tmp_path / "model.onnx", outputs=("sentence_embedding",))
     with pytest.raises(GateError, match="from torch's"):
         prove(model, OnnxModel(tmp_path / "model.onnx", "sentence_embedding"), [[2, 4, 3], [2, 5, 7, 3]])
