@@ -25,13 +25,14 @@ from transformers import PreTrainedModel
 from training.adapter import MEANING_WEIGHTS
 from training.encoder import ENCODERS, fetch_encoder
 from training.errors import TrainingError
+from training.glosses import load_glosses
 from training.model import PT, SentimentModel, load_encoder, mean_pool
 from training.quiet import quiet_libraries
 from training.tokens import load_tokenizer, pad, token_ids
 from training.trained import Trained
 
-TEXTS = 8_000
-"""So many texts of the training data are learned from: the whole encoder has to read each."""
+TEXTS, GLOSSES = 4_000, 8_000
+"""So many texts of the training data, and of what words mean, are learned from: the whole encoder has to read each."""
 HELD_BACK = 0.1
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 """Tried as weights of the square of the map, beside features of unit variance."""
@@ -89,15 +90,16 @@ def layer_means(encoder: nn.Module, input_ids: Tensor, attention_mask: Tensor) -
 
 
 def learn_meaning(trained: Trained, texts: Sequence[str], seed: int = 0) -> Learned:
-    """Fit the second head of a tuned model on texts, at most 8,000 of them drawn by the seed.
+    """Fit the second head of a tuned model on some of the texts, and on glosses, which are about all that they are not about.
 
     Raises:
-        TrainingError: there are too few texts, or the encoder could not be fetched.
+        TrainingError: there are too few texts, or the encoder or the glosses could not be fetched.
     """
+    if len(texts) < 1 / HELD_BACK:
+        raise TrainingError(f"{len(texts)} texts are too few to learn an embedding from")
     order = np.random.default_rng(seed).permutation(len(texts))[:TEXTS]
-    drawn = [texts[index] for index in order.tolist()]
-    if len(drawn) < 1 / HELD_BACK:
-        raise TrainingError(f"{len(drawn)} texts are too few to learn an embedding from")
+    drawn = [*(texts[index] for index in order.tolist()), *load_glosses(GLOSSES, seed)]
+    drawn = [drawn[index] for index in np.random.default_rng(seed).permutation(len(drawn)).tolist()]
     features = read_layers(trained, drawn)
     return _fit(features, vectors_of(untouched_whole(trained), trained, drawn))
 
