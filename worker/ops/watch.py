@@ -48,6 +48,16 @@ class HasBreaker(Protocol):
         ...
 
 
+@runtime_checkable
+class HasHold(Protocol):
+    """A role that says why it reads nothing new."""
+
+    @property
+    def holding(self) -> str | None:
+        """The reason; None when it reads on."""
+        ...
+
+
 class HasReload(Protocol):
     """A file that is read again when it changes, as the metrics and SIGHUP see it."""
 
