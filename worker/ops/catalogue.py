@@ -34,9 +34,9 @@ Made by `tidings metrics`, which reads the code that exports them; a test holds 
 the same for a program.
 
 A worker serves them on `/metrics` of `ops.host:ops.port` (127.0.0.1:9464), in Prometheus' text format 0.0.4, from its first
-moment. Times are seconds, counters end in `_total`, histograms have `_bucket`, `_sum` and `_count`. A role that does not run here
-exports nothing of its own. Counters begin at 0 with each process: use `rate` or `increase`. The alert rules over them:
-[deploy/helm/tidings/files/rules](../deploy/helm/tidings/files/rules); what to do when one fires: [runbooks](runbooks/README.md).
+moment. Times are seconds, counters end in `_total`, histograms have `_bucket`, `_sum` and `_count`. A role that is not run here
+exports nothing of its own. Counters begin at 0 with each process: use `rate` or `increase`. Alert rules over them:
+[deploy/helm/tidings/files/rules](../deploy/helm/tidings/files/rules); when one fires: [runbooks](runbooks/README.md).
 
 ## Ours
 """
@@ -121,7 +121,7 @@ def _furnish(watch: RoleWatch, role: HasCounts) -> None:
 def _receivers() -> ReceiversWatch:
     watch = ReceiversWatch(parse_notify(_RECEIVERS, "receivers").targets)
     watch.role = _Role(None)
-    watch.count("team/webhook/0", Outcome("again", "timeout", ""), 0.0)
+    watch.count("team/webhook/0", Outcome("failed", "timeout", ""), 0.0)
     return watch
 
 
