@@ -135,7 +135,7 @@ def _alerts(one: Objective) -> Iterator[dict[str, Any]]:
             "labels": {"severity": burn.severity, "long_window": burn.long},
             "annotations": {
                 "summary": f"{one.promise}: {burn.used} is burning.",
-                "description": f"{{{{ $value | humanizePercentage }}}} of events were bad over {burn.long}, {one.budget:.2%} may.",
+                "description": f"{{{{ $value | humanizePercentage }}}} are bad over {burn.long}, {one.budget:.2%} may be.",
                 "runbook_url": f"docs/runbooks/{one.alert}.md",
             },
         }

@@ -74,7 +74,7 @@ def test_a_bound_that_an_objective_names_is_a_bucket() -> None:
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_has_a_runbook_a_severity_and_a_test(alert: dict[str, Any]) -> None:
-    """The page is named after the alert and says meaning, impact, diagnosis and mitigation; promtool's tests expect it to fire."""
+    """The page has its name and says meaning, impact, diagnosis and mitigation; promtool's tests expect it to fire."""
     name = alert["alert"]
     assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
     text = (RUNBOOKS / f"{name}.md").read_text()
