@@ -14,7 +14,8 @@ from worker.errors import SettingsError
 from worker.ops.observed import ObservedSink, ObservedSource
 from worker.ops.watch import RoleWatch
 from worker.ports import Sink, Source, SourceStatistics
-from worker.settings import Settings, TracingSettings, process_id
+from worker.settings import Settings, process_id
+from worker.wire import TracingSettings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer

@@ -43,7 +43,7 @@ def queries() -> list[tuple[str, str]]:
 def known() -> set[str]:
     """What a query may name."""
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    return sample_names() | recorded | NOT_OURS | TRITON
+    return {*sample_names(), *recorded, *NOT_OURS, *TRITON}
 
 
 def test_the_files_are_current() -> None:

@@ -27,10 +27,11 @@ from worker.ops import log as logs
 from worker.ops import traced
 from worker.ops.traced import OpenSpans, TracedSink, TracedSource
 from worker.ops.tracing import exporting
-from worker.settings import LogSettings, TracingSettings
+from worker.settings import LogSettings
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import InMemoryBroker, InMemoryHistory, InMemorySink, InMemorySource
 from worker.testing.model import FakeModel
+from worker.wire import TracingSettings
 
 ALERTS = "sentiment.alerts"
 RULE = "rules:\n  - {name: outrage, detector: {type: single, threshold: 0.9}}\n"
