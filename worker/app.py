@@ -37,6 +37,7 @@ from worker.ops.release import ReleaseFile
 from worker.ops.reload import RulesFile
 from worker.ops.server import pages, serving
 from worker.ops.start import Start
+from worker.ops.tracing import exporting, observed
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
 from worker.redact import Redactor
@@ -199,7 +200,9 @@ def work(settings: Settings, roles: Sequence[RoleName]) -> None:
 
     collector = WorkerCollector(watches.values(), model, health, __version__)
     log.info("starting", roles=list(roles), kafka=settings.kafka.bootstrap_servers)
-    with serving(settings.ops, pages(health, metrics_page(registry(collector)))):
+    with exporting(settings.tracing) as tracer, serving(settings.ops, pages(health, metrics_page(registry(collector)))):
+        for watch in watches.values():
+            watch.tracer = tracer
         lifetime = Lifetime(health, settings.ops.shutdown_timeout_s, on_hangup=reload)
         lifetime.run({name: partial(built, name) for name in roles})
 
@@ -344,7 +347,7 @@ def _kafka(settings: Settings, role: RoleName, stack: ExitStack, start: Start) -
     start.until("kafka", what, lambda: require_topics(kafka, _topics(settings, role)), remedy)
     sink = stack.enter_context(closing(start.until("kafka", what, lambda: _sink(settings, role), remedy)))
     source = stack.enter_context(closing(KafkaSource(kafka, f"{kafka.group_prefix}-{role}")))
-    return ObservedSink(sink, start.watch), ObservedSource(source, start.watch, lambda: source.statistics)
+    return observed(settings, start.watch, sink, source)
 
 
 def _topics(settings: Settings, role: RoleName) -> dict[str, Literal["Read", "Write"]]:

@@ -55,6 +55,7 @@ def register(app: typer.Typer) -> None:
     app.command("produce")(produce)
     app.command("tail")(tail)
     app.command("schema")(schema)
+    app.command("metrics")(metrics)
     dead_letters.register(app)
     open_alerts.register(app)
     backtest.register(app)
@@ -198,3 +199,19 @@ def schema(
         schemas.asyncapi(load_settings().kafka, __version__) if name is SchemaName.ASYNCAPI else schemas.json_schema(name.value)
     )
     typer.echo(json.dumps(document, indent=2))
+
+
+def metrics(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for each metric.")] = False) -> None:
+    """List every metric that a worker exports: type, unit, labels and what it says. Needs no Kafka, Redis or Triton.
+
+    tidings metrics > docs/metrics.md
+
+    tidings metrics --json | jq -r 'select(.labels | index("partition")) | .name'
+    """
+    from worker.ops.catalogue import catalogue, page
+
+    if as_json:
+        for one in catalogue():
+            typer.echo(json.dumps(one._asdict()))
+    else:
+        typer.echo(page(), nl=False)

@@ -24,7 +24,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from worker.wire import KafkaWire, RedisWire, Section, TritonWire
+from worker.wire import KafkaWire, RedisWire, Section, TracingSettings, TritonWire
 
 PREFIX = "TIDINGS_"
 _STACK_ENV = Path(".tidings/stack.env")
@@ -269,6 +269,7 @@ class Settings(BaseSettings):
     alert: AlertSettings = AlertSettings()
     notify: NotifySettings = NotifySettings()
     ops: OpsSettings = OpsSettings()
+    tracing: TracingSettings = TracingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

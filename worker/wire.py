@@ -4,9 +4,9 @@ Each class is the base of one section and refuses combinations that cannot be me
 connection less safe than it looks.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FilePath, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 
 
 class Section(BaseModel):
@@ -109,6 +109,17 @@ class TritonWire(Section):
     def _fits_together(self) -> Self:
         _check_tls_files(self, self.tls, "tls is true")
         return self
+
+
+class TracingSettings(Section):
+    """Spans from producer to alert, for OpenTelemetry; see docs/tracing.md."""
+
+    enabled: bool = False
+    """Whether there are any; it needs the extra `tracing`."""
+    endpoint: str | None = None
+    """URL of a collector's OTLP over HTTP, as http://host:4318/v1/traces; by default what OTEL_EXPORTER_OTLP_* say."""
+    share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Of this share of the messages that come without a trace one is begun; the others follow their producer."""
 
 
 def _together(section: Section, name: str, allowed: bool, where: str, *, needed: bool = False) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from worker.messages import Record, TopicPartition
+from worker.ops.latency import Latency
 from worker.ports import PartitionStatistics
 
 
@@ -42,11 +43,11 @@ class _Partition:
             self.given_back = self.in_hand[0]
         self.in_hand.clear()
 
-    def commit(self, offset: int) -> None:
-        """Forget what lies before the offset."""
+    def commit(self, offset: int, now_ms: int, latency: Latency) -> None:
+        """Forget what lies before the offset, and note how old it was."""
         self.committed = offset
         while self.in_hand and self.in_hand[0].offset < offset:
-            self.in_hand.popleft()
+            latency.observe((now_ms - self.in_hand.popleft().since_ms) / 1000)
         if self.given_back is not None and self.given_back.offset < offset:
             self.given_back = None
 
@@ -62,6 +63,7 @@ class Lag:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._partitions: dict[TopicPartition, _Partition] = {}
+        self._latency = Latency()
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take on partitions."""
@@ -91,12 +93,17 @@ class Lag:
                 if partition in self._partitions:
                     self._partitions[partition].give_back()
 
-    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def committed(self, offsets: Mapping[TopicPartition, int], now_ms: int) -> None:
         """Everything before these offsets is done."""
         with self._lock:
             for partition, offset in offsets.items():
                 if partition in self._partitions:
-                    self._partitions[partition].commit(offset)
+                    self._partitions[partition].commit(offset, now_ms, self._latency)
+
+    def latency(self) -> Latency:
+        """Return how old records were when they were done, so far."""
+        with self._lock:
+            return self._latency.copy()
 
     def behind(self, statistics: Mapping[TopicPartition, PartitionStatistics], now_ms: int) -> dict[TopicPartition, Behind]:
         """Return how far each partition is behind.

@@ -23,6 +23,7 @@ def configure(settings: LogSettings) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _span_ids,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -33,6 +34,14 @@ def configure(settings: LogSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _span_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the ids of the span that the line is written in, as OpenTelemetry names them; where it is not loaded, nothing."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is not None and (within := trace.get_current_span().get_span_context()).is_valid:
+        event["trace_id"], event["span_id"] = f"{within.trace_id:032x}", f"{within.span_id:016x}"
+    return event
 
 
 def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -6,18 +6,21 @@ Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from worker.ops.health import Health
+from worker.ops.latency import latency_family
 from worker.ops.server import Answer, Page
-from worker.ops.watch import HasBreaker, ModelWatch, RoleWatch
+from worker.ops.watch import HasBreaker, HasHold, ModelWatch, RoleWatch
+from worker.score.intake import Hold
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PHASES = ("closed", "open", "half_open")
+HOLDS: tuple[str, ...] = get_args(Hold)
 
 
 class _Count(NamedTuple):
@@ -96,7 +99,9 @@ class WorkerCollector(Collector):
             yield from _release(role)
             for more in filter(None, (role.receivers, role.shadow)):
                 yield from more.families()
+            yield from _held(role)
         yield from _published(self._roles)
+        yield latency_family({role.name: role.lag.latency() for role in self._roles})
         yield from _group(self._roles, int(self._wall_clock() * 1000))
         yield from self._model_families()
         yield from self._commit_seconds()
@@ -181,6 +186,20 @@ def _rules(watch: RoleWatch) -> Iterator[Metric]:
             "When the rules in force were read, in seconds since the epoch.",
             rules.succeeded_at_s,
         )
+
+
+def _held(watch: RoleWatch) -> Iterator[Metric]:
+    guarded: object = watch.role
+    if isinstance(guarded, HasHold):
+        held = GaugeMetricFamily(
+            "tidings_reading_held",
+            "Why the score role reads nothing new: 1 for the reason that holds, if any.",
+            labels=["reason"],
+        )
+        now = guarded.holding
+        for reason in HOLDS:
+            held.add_metric([reason], float(reason == now))
+        yield held
 
 
 def _release(watch: RoleWatch) -> Iterator[Metric]:

@@ -163,7 +163,7 @@ class ObservedSink:
         except AbortedError:
             self._watch.aborted += 1
             raise
-        self._watch.lag.committed(offsets)
+        self._watch.lag.committed(offsets, int(time.time() * 1000))
         self._watch.count(Counter(record.topic for record in records), Counter(filter(None, map(_reason, records))))
 
     def close(self) -> None:

@@ -3,13 +3,16 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from prometheus_client import Histogram, Metric
 
 from worker.ops.health import Health
 from worker.ops.lag import Lag
 from worker.ports import SourceStatistics
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 _COMMIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 45)
 _MODEL_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -45,6 +48,16 @@ class HasBreaker(Protocol):
     @property
     def breaker(self) -> HasPhase:
         """Where the breaker stands."""
+        ...
+
+
+@runtime_checkable
+class HasHold(Protocol):
+    """A role that says why it reads nothing new."""
+
+    @property
+    def holding(self) -> str | None:
+        """The reason; None when it reads on."""
         ...
 
 
@@ -100,6 +113,8 @@ class RoleWatch:
         """How a second model compares, of the score role alone."""
         self.receivers: HasFamilies | None = None
         """How receivers are told, of the notify role alone."""
+        self.tracer: Tracer | None = None
+        """Whom to ask for spans; None where tracing is off."""
         self.statistics: SourceStatistics | None = None
         self.aborted = 0
         self.commit_seconds = Histogram(

@@ -191,7 +191,7 @@ def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, va
     load_settings()
 
 
-SECTIONS = "delivery, kafka, redis, model, triton, score, shadow, alert, notify, ops, log"
+SECTIONS = "delivery, kafka, redis, model, triton, score, shadow, alert, notify, ops, tracing, log"
 
 
 @pytest.mark.parametrize(

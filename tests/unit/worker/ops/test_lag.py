@@ -22,7 +22,7 @@ def test_a_partition_that_is_caught_up_is_not_behind() -> None:
     """Everything read and committed: 0 seconds, 0 records, however long ago."""
     lag = assigned(P0)
     lag.taken([record(0), record(1)], T0_MS)
-    lag.committed({P0: 2})
+    lag.committed({P0: 2}, T0_MS)
     told = {P0: PartitionStatistics(next_fetch=2, end=2, queued=0)}
     assert lag.behind(told, T0_MS + 10**9) == {P0: Behind(0, 0, 2)}
 
@@ -33,7 +33,7 @@ def test_the_lag_is_the_age_of_the_oldest_record_not_committed() -> None:
     lag.taken([record(0), record(1), record(2)], T0_MS + 3_000)
     assert lag.behind({}, T0_MS + 5_000) == {P0: Behind(5, 3, None)}
     assert lag.behind({}, T0_MS + 65_000) == {P0: Behind(65, 3, None)}
-    lag.committed({P0: 1})
+    lag.committed({P0: 1}, T0_MS)
     assert lag.behind({}, T0_MS + 65_000) == {P0: Behind(64, 2, 1)}
 
 
@@ -41,7 +41,7 @@ def test_markers_are_no_lag() -> None:
     """Behind the last record lie a transaction's markers; the consumer has passed them, so there is nothing to read."""
     lag = assigned(P0)
     lag.taken([record(0)], T0_MS)
-    lag.committed({P0: 1})
+    lag.committed({P0: 1}, T0_MS)
     assert lag.behind({P0: PartitionStatistics(next_fetch=3, end=3, queued=0)}, T0_MS + 9_000)[P0] == Behind(0, 0, 1)
 
 
@@ -55,7 +55,7 @@ def test_what_was_given_back_keeps_its_age() -> None:
     lag.given_back([P0])
     lag.taken([record(0)], T0_MS)
     assert lag.behind({}, T0_MS + 5_000)[P0] == Behind(5, 1, None)
-    lag.committed({P0: 1})
+    lag.committed({P0: 1}, T0_MS)
     assert lag.behind({}, T0_MS + 5_000)[P0] == Behind(0, 0, 1)
 
 
@@ -83,5 +83,5 @@ def test_a_partition_that_went_is_not_ours_to_tell() -> None:
     lag.forgotten([P0])
     lag.taken([record(1)], T0_MS)
     lag.given_back([P0])
-    lag.committed({P0: 9})
+    lag.committed({P0: 9}, T0_MS)
     assert lag.behind({}, T0_MS) == {P1: Behind(0, 0, None)}

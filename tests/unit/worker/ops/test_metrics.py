@@ -140,7 +140,7 @@ def test_lag_is_told_by_partition() -> None:
     bench.score.lag.assigned([P0])
     place = {"role": "score", "topic": "news", "partition": "0"}
     assert bench.value("tidings_consumer_committed_offset", **place) is None
-    bench.score.lag.committed({P0: 8})
+    bench.score.lag.committed({P0: 8}, 0)
     bench.score.lag.taken([Record("news", 0, 9, None, b"", int(bench.clock.now_s * 1000) - 2_500)], 0)
     assert bench.value("tidings_consumer_lag_seconds", **place) == 2.5
     assert bench.value("tidings_consumer_lag_records", **place) == 5
