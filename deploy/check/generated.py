@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.check.chart import CHART
-from training.compress.tensorrt import as_text, plan_config, trtexec_script
-from training.device import Device
-from training.repository import ServingSpec
 
 _FOLDER = Path("files") / "tensorrt"
 
 
 def files() -> dict[Path, str]:
-    """Return each file's place in the chart and its content."""
+    """Return each file's place in the chart and its content. Imported here: training takes torch along, and its time."""
+    from training.compress.tensorrt import as_text, plan_config, trtexec_script  # noqa: PLC0415
+    from training.device import Device  # noqa: PLC0415
+    from training.repository import ServingSpec  # noqa: PLC0415
+
     spec = ServingSpec(device=Device.GPU)
     return {_FOLDER / "build-engine.sh": trtexec_script(spec), _FOLDER / "config.pbtxt": as_text(plan_config(spec))}
 
