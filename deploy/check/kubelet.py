@@ -1,4 +1,4 @@
-"""What the kubelet would do with a rendered pod, on this machine: the manifest's own command, environment, files, probes and end.
+"""What the kubelet would do with a rendered pod: the manifest's own command, environment, files, probes and end.
 
 Not a container: paths of mounts are put under a folder, and the probed port is one of this machine's, so that several pods fit
 on it. The rest is as it is rendered.
