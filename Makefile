@@ -69,7 +69,7 @@ lint: setup ## ruff, mypy, hadolint, the compose files against their schema
 	ruff check .
 	ruff format --check .
 	mypy $(PACKAGES:%=-p %) -p tests
-	hadolint deploy/docker/Dockerfile
+	hadolint deploy/docker/Dockerfile deploy/docker/Dockerfile.training
 	check-jsonschema --builtin-schema vendor.compose-spec deploy/compose*.yaml
 
 format: setup ## let ruff put things right

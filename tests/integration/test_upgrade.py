@@ -1,4 +1,4 @@
-"""From the version before to this one and back, on the topics and the Redis state that each left: nothing lost, nothing doubled."""
+"""From the version before to this one and back, on the topics and Redis state that each left: nothing lost, nothing doubled."""
 
 import io
 import os
@@ -18,7 +18,7 @@ from tests.integration.flow import ROOT, Flow, WorkerProcess, make_flow
 from tests.integration.test_flow import BAD, GOOD, RULES, START_MS, WATCHLIST, films
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(300)]
-PREVIOUS = "fc609ea9"
+PREVIOUS = "fc609eaf792c79664ea3a17bea971a0a83654923"
 """The version before, of 2026-11-26. Set it to what is deployed when a release is made."""
 
 

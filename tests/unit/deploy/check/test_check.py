@@ -14,7 +14,9 @@ import yaml
 from deploy.check import configured, generated, metrics, policy, refusals, schemas, tools, values_schema
 from deploy.check.chart import CHART, Helm, Object, RenderError, profiles
 from deploy.check.finding import finding
+from worker.settings import KafkaSettings
 
+ROOT = Path(__file__).parents[4]
 Objects = list[Object]
 PROFILES = profiles()
 RULES = {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "rate(tidings_messages_total[5m]) == 0"}]}]}
@@ -262,3 +264,33 @@ def test_chart_takes_rules_and_dashboards_as_they_are(helm: Helm, chart: Path) -
     objects = Helm(helm.program, chart).render((chart / "values-production.yaml",))
     assert one(objects, "PrometheusRule", "tidings-own")["spec"]["groups"][0]["rules"] == [rule]
     assert one(objects, "ConfigMap", "tidings-dashboard-own")["data"]["own.json"].strip() == '{"title": "{{ x }}"}'
+
+
+def test_example_of_strimzi_grants_what_the_worker_is_said_to_need() -> None:
+    """Each permission of docs/security.md for the three roles is in the example's user; its brokers take the largest record."""
+    documents = list(yaml.safe_load_all((CHART.parent / "examples" / "strimzi-kafka.yaml").read_text()))
+    broker = next(item for item in documents if item["kind"] == "Kafka")["spec"]["kafka"]
+    acls = next(item for item in documents if item["kind"] == "KafkaUser")["spec"]["authorization"]["acls"]
+    security = (ROOT / "docs" / "security.md").read_text()
+    lines = re.findall(r"kafka-acls.sh --add --allow-principal User:(?:score|alert|notify) (.*)", security)
+    assert len(lines) > 10
+    assert [line for line in lines if not granted(acls, line)] == []
+    assert not granted(acls, "--operation Write --topic chat")
+    assert broker["config"]["message.max.bytes"] >= KafkaSettings().message_max_bytes
+    assert broker["config"]["auto.create.topics.enable"] is False
+
+
+def granted(acls: list[dict[str, Any]], line: str) -> bool:
+    """Whether the user may do what a line of kafka-acls.sh allows."""
+    kinds = {"--topic": "topic", "--group": "group", "--transactional-id": "transactionalId"}
+    words = line.split()
+    operations = {words[at + 1] for at, word in enumerate(words) if word == "--operation"}
+    kind, name = next((kinds[word], words[at + 1]) for at, word in enumerate(words) if word in kinds)
+    return any(
+        operations <= set(acl["operations"]) and acl["resource"]["type"] == kind and _covers(acl["resource"], name)
+        for acl in acls
+    )
+
+
+def _covers(resource: dict[str, str], name: str) -> bool:
+    return name.startswith(resource["name"]) if resource["patternType"] == "prefix" else name == resource["name"]
