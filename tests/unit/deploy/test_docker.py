@@ -77,7 +77,7 @@ def test_bases_can_be_pinned_by_digest_and_users_are_numbers() -> None:
 
 def test_image_says_whether_it_is_alive() -> None:
     """By what the image has, where the settings say that the worker listens."""
-    words = shlex.split(last("HEALTHCHECK").split("CMD ", 1)[1].strip("[]").replace('", "', '" "').replace('",', '" '))
+    words = json.loads(last("HEALTHCHECK").split("CMD ", 1)[1])
     assert words[:2] == ["python", "-c"]
     compile(words[2], "healthcheck", "exec")
     assert "TIDINGS_OPS__PORT" in words[2]
