@@ -12,10 +12,10 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo embedding train-all test chaos fuzz mutation backtest audit lint format model up down status clean
+.PHONY: deploy-check help setup demo embedding train-all test chaos fuzz mutation backtest audit lint format model up down status clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv with everything in it; at once when nothing changed
 	@sh deploy/local/bootstrap.sh
@@ -59,6 +59,9 @@ mutation: setup ## change the alert code in thousands of small ways: at most 5 %
 backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
 
+deploy-check: setup ## the chart: lint, schemas, policy, settings, metrics; ARGS=--quick without what is built with Go
+	@python -m deploy.check $(ARGS)
+
 audit: setup ## look the pinned dependencies up among known vulnerabilities
 	@python -m tests.security.audit $(ARGS)
 
@@ -66,7 +69,7 @@ lint: setup ## ruff, mypy, hadolint, the compose files against their schema
 	ruff check .
 	ruff format --check .
 	mypy $(PACKAGES:%=-p %) -p tests
-	hadolint deploy/docker/Dockerfile
+	hadolint deploy/docker/Dockerfile deploy/docker/Dockerfile.training
 	check-jsonschema --builtin-schema vendor.compose-spec deploy/compose*.yaml
 
 format: setup ## let ruff put things right

@@ -14,6 +14,7 @@ from worker.backtest import commands as backtest
 from worker.dead_letters import commands as dead_letters
 from worker.errors import SettingsError
 from worker.feedback import commands as feedback
+from worker.migration import commands as migration
 from worker.notify import commands as notify
 from worker.open_alerts import commands as open_alerts
 from worker.review import commands as review
@@ -63,6 +64,7 @@ def register(app: typer.Typer) -> None:
     notify.register(app)
     review.register(app)
     feedback.register(app)
+    migration.register(app)
 
 
 def work(

@@ -77,7 +77,7 @@ def test_images_are_pinned(services: dict[str, Service]) -> None:
     """Every image has a tag that is a version."""
     images = {re.sub(r"\$\{\w+:-(.*)\}", r"\1", service["image"]) for service in services.values()}
     assert "tidings:local" in images
-    assert all(re.search(r":\d+\.\d", image) for image in images - {"tidings:local"}), images
+    assert all(re.search(r":v?\d+\.\d", image) for image in images - {"tidings:local"}), images
 
 
 def test_kafka_is_the_version_of_the_local_stack(services: dict[str, Service]) -> None:
@@ -189,3 +189,16 @@ def test_roles_are_confined(role: str, services: dict[str, Service]) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_prometheus_scrapes_services_that_are_there(services: dict[str, Service]) -> None:
+    """By the names and the port that they have in this file."""
+    scraped = {
+        job["job_name"]: job for job in yaml.safe_load((DEPLOY / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
+    }
+    (roles,) = scraped["tidings"]["dns_sd_configs"]
+    assert set(roles["names"]) == set(ROLES) - {"topics"}
+    assert str(roles["port"]) == services["score"]["environment"]["TIDINGS_OPS__PORT"]
+    assert scraped["triton"]["static_configs"][0]["targets"][0].split(":")[0] in services
+    (grafana,) = yaml.safe_load((DEPLOY / "compose" / "grafana" / "datasources.yaml").read_text())["datasources"]
+    assert urlsplit(grafana["url"]).hostname in services

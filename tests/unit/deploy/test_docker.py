@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shlex
@@ -44,10 +45,11 @@ def last(word: str) -> str:
     return [step.rest for step in FINAL if step.word == word][-1]
 
 
-def test_dockerfile_is_clean() -> None:
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.training"])
+def test_dockerfile_is_clean(name: str) -> None:
     """Hadolint has nothing to say."""
     hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, check=False)
+    done = subprocess.run([hadolint, DOCKERFILE.with_name(name)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -62,6 +64,24 @@ def test_image_starts_without_a_shell() -> None:
     """The entry point is a list, so that the worker is the process that gets the signals."""
     assert last("ENTRYPOINT") == '["tidings"]'
     assert last("CMD") == '["work", "--roles", "score,alert"]'
+
+
+def test_bases_can_be_pinned_by_digest_and_users_are_numbers() -> None:
+    """Each image takes its base as an argument, and the training's, too, runs as a number that is not 0."""
+    training = read_stages(DOCKERFILE.with_name("Dockerfile.training").read_text())
+    for stages in ((BUILD, FINAL), training):
+        assert {stage[0].rest.split(" AS ")[0] for stage in stages} == {"${PYTHON_IMAGE}"}
+    (user,) = [step.rest for step in training[-1] if step.word == "USER"]
+    assert int(user.split(":")[0]) >= 1000
+
+
+def test_image_says_whether_it_is_alive() -> None:
+    """By what the image has, where the settings say that the worker listens."""
+    words = json.loads(last("HEALTHCHECK").split("CMD ", 1)[1])
+    assert words[:2] == ["python", "-c"]
+    compile(words[2], "healthcheck", "exec")
+    assert "TIDINGS_OPS__PORT" in words[2]
+    assert "/healthz" in words[2]
 
 
 def test_uv_is_the_same_everywhere() -> None:
@@ -95,6 +115,8 @@ def replay(step: Step, source: Path, venv: Path) -> None:
     if step.word == "RUN":
         command = re.sub(r"--mount=\S+", "", step.rest).replace("/opt/tidings", str(venv))
         command = command.replace("/usr/local/bin/python3.11", sys.executable)
+        for name, default in (arg.rest.split("=", 1) for arg in BUILD if arg.word == "ARG"):
+            command = command.replace(f"${{{name}}}", default)
         for part in [part.strip() for part in command.split("&&") if part.strip().startswith("uv ")]:
             run(shlex.split(part), source)
 
@@ -146,5 +168,15 @@ def test_image_has_the_worker_and_no_more(image: Path, tmp_path: Path) -> None:
     """`tidings --help` answers outside the checkout, with the worker's commands and without those whose extra is absent."""
     text = run([str(image / "bin" / "tidings"), "--help"], tmp_path)
     assert re.search(r"\bwork\b", text)
+    assert re.search(r"\btopics\b", text)
     assert re.search(r"\bcheck\b", text)
     assert not re.search(r"│ (train|demo|up) ", text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_image_lists_what_is_in_it(image: Path) -> None:
+    """The bill of materials beside the environment names what is installed, in CycloneDX."""
+    bill = json.loads((image / "sbom.cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {"confluent-kafka", "redis", "tritonclient"} <= {part["name"].lower() for part in bill["components"]}

@@ -1,6 +1,7 @@
 """Kafka through confluent-kafka: the only package that imports it."""
 
 from worker.adapters.kafka.admin import ClusterReport, TopicSpec, create_topics, inspect, topic_plan
+from worker.adapters.kafka.alter import carry_out, find_topics, wanted_topics
 from worker.adapters.kafka.at_least_once import AtLeastOnceSink
 from worker.adapters.kafka.best_effort import BestEffortProducer
 from worker.adapters.kafka.controls import KafkaControls
@@ -27,8 +28,11 @@ __all__ = [
     "Resender",
     "TopicSnapshot",
     "TopicSpec",
+    "carry_out",
     "create_topics",
+    "find_topics",
     "inspect",
     "require_topics",
     "topic_plan",
+    "wanted_topics",
 ]

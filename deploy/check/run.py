@@ -1,0 +1,92 @@
+"""All checks in their order, each a `Finding` as soon as it is known."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from deploy.check import configured, generated, metrics, policy, programs, refusals, schemas, tools, values_schema
+from deploy.check.chart import CHART, Helm, Object, RenderError, profiles
+from deploy.check.finding import Finding, finding
+
+_RULE_TESTS = Path(__file__).parents[1] / "prometheus"
+_EXAMPLES = CHART.parent / "examples"
+
+
+@dataclass
+class Run:
+    """One run over a chart. `quick` takes Helm from its wheel and leaves out what is built with Go, and says so."""
+
+    chart: Path = CHART
+    quick: bool = False
+    objects: dict[str, list[Object]] = field(default_factory=dict)
+
+    def findings(self) -> Iterator[Finding]:
+        """Make every check."""
+        try:
+            helm = Helm(tools.quick_helm() if self.quick else tools.installed("helm"), self.chart)
+        except tools.ToolError as error:
+            yield Finding("helm", (str(error),))
+            return
+        yield from self._chart(helm)
+        yield from self._values()
+        yield from self._programs()
+
+    def _chart(self, helm: Helm) -> Iterator[Finding]:
+        for name, files in profiles(self.chart).items():
+            yield _attempt(f"helm lint, {name}", partial(helm.lint, files))
+            yield _attempt(f"helm template, {name}", partial(self._render, helm, name, files))
+        yield finding("values that Helm must refuse", refusals.accepted(helm), f"{len(refusals.WRONG)} refused")
+
+    def _render(self, helm: Helm, name: str, files: tuple[Path, ...]) -> str:
+        self.objects[name] = helm.render(files)
+        return f"{len(self.objects[name])} objects"
+
+    def _values(self) -> Iterator[Finding]:
+        for name, objects in self.objects.items():
+            yield finding(f"settings as the worker reads them, {name}", configured.misread(objects))
+            yield finding(f"rules, watchlist and receivers, {name}", configured.unreadable(objects))
+            for rule in policy.RULES:
+                yield finding(f"policy {rule.__name__}, {name}", rule(objects))
+        every = [item for objects in self.objects.values() for item in objects]
+        distinct = list({json.dumps(item, sort_keys=True): item for item in every}.values())
+        for version in (schemas.OLDEST, schemas.NEWEST):
+            name = f"schemas of Kubernetes {version} and of the operators"
+            yield finding(name, schemas.faults(distinct, version), f"{len(distinct)} distinct objects")
+        reach = f"{len(list(configured.paths()))} settings"
+        yield finding("every setting is reachable: values.schema.json", values_schema.outdated(self.chart), reach)
+        yield finding("generated files", generated.outdated(self.chart))
+        count = f"in {len(metrics.rule_files(self.chart))} rule files, {len(metrics.dashboard_files(self.chart))} dashboards"
+        yield finding("metrics that rules and dashboards name", metrics.unknown(self.chart), count)
+
+    def _programs(self) -> Iterator[Finding]:
+        for name, objects in self.objects.items():
+            yield self._program(f"kubeconform, {name}", partial(self._kubeconform, objects))
+            yield self._program(f"kube-score, {name}", partial(self._kube_score, objects))
+        yield self._program("promtool: rules and their tests", self._promtool)
+
+    def _program(self, name: str, check: Callable[[], Iterable[str]]) -> Finding:
+        if self.quick:
+            return Finding(name, not_run="--quick leaves out what is built with Go")
+        try:
+            return finding(name, check())
+        except tools.ToolError as error:
+            return Finding(name, (str(error),))
+
+    def _kubeconform(self, objects: list[Object]) -> Iterator[str]:
+        return programs.kubeconform(tools.installed("kubeconform"), objects, schemas.NEWEST)
+
+    def _kube_score(self, objects: list[Object]) -> Iterator[str]:
+        return programs.kube_score(tools.installed("kube-score"), objects)
+
+    def _promtool(self) -> Iterator[str]:
+        tests = sorted(_RULE_TESTS.glob("*test*.yaml"))
+        return programs.promtool(tools.installed("promtool"), self.chart, tests)
+
+
+def _attempt(name: str, check: Callable[[], str | None]) -> Finding:
+    try:
+        return Finding(name, detail=check() or "")
+    except RenderError as error:
+        return Finding(name, (str(error),))

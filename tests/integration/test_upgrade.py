@@ -1,0 +1,85 @@
+"""From the version before to this one and back, on the topics and Redis state that each left: nothing lost, nothing doubled."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.stack import LocalStack
+from tests.conftest import Names
+from tests.integration.flow import ROOT, Flow, WorkerProcess, make_flow
+from tests.integration.test_flow import BAD, GOOD, RULES, START_MS, WATCHLIST, films
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(300)]
+PREVIOUS = "fc609eaf792c79664ea3a17bea971a0a83654923"
+"""The version before, of 2026-11-26. Set it to what is deployed when a release is made."""
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    """The folder with the worker of the version before, from this repository's history."""
+    command = ["git", "-C", str(ROOT), "archive", PREVIOUS, "worker"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the history has no {PREVIOUS}: {done.stderr.decode()}", pytrace=False)
+        pytest.skip(f"the history has no {PREVIOUS}")
+    folder = tmp_path / "previous"
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def flow(stack: LocalStack, names: Names, tmp_path: Path) -> Flow:
+    """Topics of the test's own."""
+    return make_flow(names, stack.settings_env(), tmp_path, {"watchlist.yaml": WATCHLIST, "rules.yaml": RULES})
+
+
+@contextmanager
+def worker(flow: Flow, code: Path) -> Iterator[WorkerProcess]:
+    """Both roles, by the code in this folder; gone afterwards, whatever happened."""
+    env = {**os.environ, **flow.env, "PYTHONPATH": str(code)}
+    with (flow.folder / "worker.log").open("ab") as log:
+        begin = log.tell()
+        command = [sys.executable, "-P", "-m", "worker", "work", "--roles", "score,alert"]
+        process = subprocess.Popen(command, cwd=flow.folder, env=env, stderr=log)
+    try:
+        yield WorkerProcess(process, flow.folder / "worker.log", begin)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_forward_and_back(flow: Flow, previous: Path) -> None:
+    """An alert that the version before let fire is resolved by this one, one of this one's by the version before."""
+    messages = films([GOOD] * 20 + [BAD] * 30 + [GOOD] * 60 + [BAD] * 30 + [GOOD] * 60, START_MS)
+    parts: Sequence[tuple[Path, list[dict[str, Any]]]] = [
+        (previous, messages[:50]),
+        (ROOT, messages[50:140]),
+        (previous, messages[140:]),
+    ]
+    sent = 0
+    for code, some in parts:
+        flow.send_messages("news", some)
+        sent += len(some)
+        with worker(flow, code) as process:
+            assert flow.predictions(sent).keys() == {message["id"] for message in messages[:sent]}
+            process.until(lambda: caught_up(process))
+            assert process.terminate() == 0, process.log.read_text()[-2000:]
+    assert [event.state for event in flow.alerts(4)] == ["firing", "resolved", "firing", "resolved"]
+    assert len({event.id for event in flow.stream_alerts()}) == 4
+
+
+def caught_up(process: WorkerProcess) -> bool:
+    """Whether the alert role has nothing in hand and nothing before it."""
+    lags = [line for line in process.get("/metrics")[1].splitlines() if line.startswith("tidings_consumer_lag_records{")]
+    return bool(lags) and all(line.endswith(" 0.0") for line in lags)
