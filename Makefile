@@ -12,7 +12,7 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo embedding train-all test chaos fuzz mutation backtest audit lint format model up down status clean
+.PHONY: help setup demo embedding train-all test chaos fuzz mutation backtest bench audit lint format model up down status clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ mutation: setup ## change the alert code in thousands of small ways: at most 5 %
 
 backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
+
+bench: setup $(MODEL) ## measure the worker against the model alone and against other systems: half an hour, refreshes the README
+	@tidings bench --readme $(ARGS)
 
 audit: setup ## look the pinned dependencies up among known vulnerabilities
 	@python -m tests.security.audit $(ARGS)
