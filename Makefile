@@ -12,7 +12,7 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: deploy-check help setup demo embedding train-all test chaos fuzz mutation backtest audit lint format model up down status clean
+.PHONY: help setup demo embedding train-all test chaos fuzz mutation backtest bench deploy-check audit lint format model up down status clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benc
 
 deploy-check: setup ## the chart: lint, schemas, policy, settings, metrics; ARGS=--quick without what is built with Go
 	@python -m deploy.check $(ARGS)
+
+bench: setup $(MODEL) ## measure the worker against the model alone and against other systems: half an hour, refreshes the README
+	@tidings bench --readme $(ARGS)
 
 audit: setup ## look the pinned dependencies up among known vulnerabilities
 	@python -m tests.security.audit $(ARGS)

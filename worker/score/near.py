@@ -28,10 +28,13 @@ _MOST_ALIKE = 16
 template, prices say, must not slow the worker down nor drive everybody else's stories out."""
 _UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in NO_SPACES)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_DROPPED = re.compile(r"https?://\S+|www\.\S+|(?<=\w)[^\w\s](?=\w)")
-"""Links, and what joins a word: U.S. and US, don't and dont, 13.20 and 1320 are the same, as where punctuation was lost."""
+_PLAIN_WORD = re.compile(rb"\w+")
+_LINK = re.compile(r"https?://\S+|www\.\S+")
+_JOINT = re.compile(r"[^\w\s](?<=\w.)(?=\w)", re.DOTALL)
+"""What joins a word: U.S. and US, don't and dont, 13.20 and 1320 are the same, as where punctuation was lost."""
 _RETWEETED = re.compile(r"^\W*(?:rt\s+)(?:@\w+\W+)+")
 _NUMBER = re.compile(r"(?<![@\w])\w*?\d\w*")
+_DIGIT = re.compile(r"\d")
 
 
 class Story(msgspec.Struct, eq=False):
@@ -61,7 +64,7 @@ class NearLimits(msgspec.Struct, frozen=True):
 
 
 class _Print(msgspec.Struct, frozen=True):
-    """A text's pairs of words and its numbers, each as sorted hashes."""
+    """A text's pairs of words and its numbers, each as hashes, once."""
 
     pairs: "array[int]"
     numbers: "array[int]"
@@ -100,8 +103,9 @@ class NearIndex:
             return Story.beginning_with(message, names)
         sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
         sketch.update([pair.to_bytes(4, "big") for pair in print_.pairs])
-        pairs, numbers = set(print_.pairs), set(print_.numbers)
-        for key in self._worth_comparing(sketch):
+        keys = self._worth_comparing(sketch)
+        pairs, numbers = set(print_.pairs if keys else ()), set(print_.numbers if keys else ())
+        for key in keys:
             entry = self._entries[key]
             if self._may_be_told_again(entry.story, message, names) and self._alike(pairs, numbers, entry.print):
                 self._entries.move_to_end(key)
@@ -119,7 +123,7 @@ class NearIndex:
         return common >= self._limits.similarity * (len(pairs) + len(other.pairs) - common)
 
     def _worth_comparing(self, sketch: RMinHash) -> list[int]:
-        keys = sorted(self._lsh.query(sketch))
+        keys: list[int] = sorted(self._lsh.query(sketch))
         for key in keys[:-_MOST_ALIKE]:
             del self._entries[key]
             self._lsh.remove(key)
@@ -137,16 +141,32 @@ class NearIndex:
 
 def _print(content: str, min_words: int) -> _Print | None:
     """Return the text's print, None if it has too few words. A character of a script without spaces is half a word."""
-    text = _RETWEETED.sub("", _DROPPED.sub("", unicodedata.normalize("NFKC", content[:_MOST_CHARS]).casefold()))
-    words = _WORD.findall(text)
-    if len(words) - sum(_is_unspaced(word) for word in words) / 2 < max(min_words, 2):
+    text = _read(content)
+    words = _words(text)
+    if len(words) < min_words or len(words) < 2:
         return None
-    return _Print(_hashes(map(" ".join, pairwise(words))), _hashes(_NUMBER.findall(text)))
+    if not text.isascii() and len(words) - sum(map(_is_unspaced, words)) / 2 < max(min_words, 2):
+        return None
+    numbers = _NUMBER.findall(text) if _DIGIT.search(text) else ()
+    return _Print(_hashes(map(b" ".join, pairwise(words))), _hashes(number.encode() for number in numbers))
 
 
-def _hashes(words: Iterable[str]) -> "array[int]":
-    return array("I", sorted({crc32(word.encode()) for word in words}))
+def _read(content: str) -> str:
+    """Return what is compared of a text: folded, without links, without what joins words, without who retweeted."""
+    text = unicodedata.normalize("NFKC", content[:_MOST_CHARS]).casefold()
+    if "://" in text or "www." in text:
+        text = _LINK.sub("", text)
+    return _RETWEETED.sub("", _JOINT.sub("", text))
 
 
-def _is_unspaced(word: str) -> bool:
-    return not word.isascii() and any(low <= ord(word[0]) <= high for low, high in NO_SPACES)
+def _words(text: str) -> list[bytes]:
+    """Return its words, in UTF-8. ASCII has no script without spaces, so that a quicker way leads to the same."""
+    return _PLAIN_WORD.findall(text.encode()) if text.isascii() else [word.encode() for word in _WORD.findall(text)]
+
+
+def _hashes(words: Iterable[bytes]) -> "array[int]":
+    return array("I", set(map(crc32, words)))
+
+
+def _is_unspaced(word: bytes) -> bool:
+    return not word.isascii() and any(low <= ord(word.decode()[0]) <= high for low, high in NO_SPACES)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import normalizers, pre_tokenizers, processors
-from tokenizers.models import WordPiece
+from tokenizers.models import WordLevel, WordPiece
 
 from worker.errors import ContractError
 from worker.score.tokenizer import Tokenizer
@@ -90,6 +90,33 @@ def test_any_text_is_tokenised_as_it_is_alone(texts: list[str]) -> None:
     batch = TOKENIZER.encode(texts)
     assert batch == [TOKENIZER.encode([text])[0] for text in texts]
     assert all(2 <= len(tokens) <= MAX_LENGTH and tokens[0] == CLS and tokens[-1] == SEP for tokens in batch)
+
+
+LETTERS = "theNEWS is\u0301bad\n\t\x00\x1f!?[]'-.,\u00e9\u4e2d\u0130\ufb01 \u00a0\u2014"
+
+
+@given(st.lists(st.text(st.sampled_from(LETTERS), max_size=60), max_size=4))
+def test_words_read_one_by_one_are_the_text(texts: list[str]) -> None:
+    """What is remembered of words comes to the very tokens that the library makes of the whole text."""
+    whole = RustTokenizer.from_buffer(bert_like())
+    whole.no_padding()
+    whole.enable_truncation(MAX_LENGTH)
+    whole.encode_special_tokens = True
+    assert TOKENIZER.encode(texts) == [encoding.ids for encoding in whole.encode_batch_fast(texts)]
+
+
+def test_the_memory_of_words_is_bounded() -> None:
+    """Many words are forgotten again, long ones are never kept, and neither changes a token."""
+    small = Tokenizer(bert_like(), MAX_LENGTH, known_words=3)
+    for text in ("the news", "is bad", "good sep", "the " + "x" * 500):
+        assert small.encode([text]) == TOKENIZER.encode([text])
+        assert len(small._known) <= 3
+
+
+def test_a_file_of_another_kind_is_read_as_a_whole() -> None:
+    """Where tokens may span a space nothing is cut there."""
+    of_words = RustTokenizer(WordLevel({"the news": 0, "[UNK]": 1}, unk_token="[UNK]"))  # noqa: S106 - a word, no password
+    assert Tokenizer(of_words.to_str().encode(), MAX_LENGTH).encode(["the news"]) == [[0]]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff\xfe\x00", b"[1]", json.dumps({"model": None}).encode()])

@@ -1,0 +1,139 @@
+"""On a machine with a GPU: the model at each bucket and batch against what the GPU could do; elsewhere skipped, and it says so.
+
+torch in float16, as it is and compiled with CUDA graphs (`mode="reduce-overhead"`), and ONNX Runtime on CUDA or TensorRT where
+those are installed. The limit is the larger of the time that the arithmetic takes at the GPU's own measured rate for large
+products, and the time that the weights take to come from its memory.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.suite import models
+from tests.benchmarks.suite.figures import figure
+from tests.benchmarks.suite.result import Result
+
+BATCHES = (1, 8, 32, 64, 256)
+_TIMED_S = 0.3
+
+
+def run(result: Result, folder: Path) -> None:
+    """Measure, or say why not."""
+    del folder
+    if why := missing():
+        result.details["skipped"] = why
+        return
+    result.details["gpu"] = _gpu()
+    rows: list[dict[str, Any]] = []
+    for name, opened in _engines().items():
+        forward = opened()
+        for bucket in models.contract().buckets:
+            for batch in BATCHES:
+                if result.left_s <= 0:
+                    return
+                rows.append({"engine": name, "bucket": bucket, "batch": batch, **_measure(forward, batch, bucket)})
+        result.details["shapes"] = rows
+        best = [row["texts_per_s"] for row in rows if row["engine"] == name]
+        result.figures.setdefault("gpu", {})[name] = {"texts_per_s": figure([max(best)]).as_json()}
+        result.save()
+
+
+def missing() -> str:
+    """Return why nothing can be measured here; empty where a GPU is."""
+    try:
+        import torch  # noqa: PLC0415 - an extra
+    except ImportError:
+        return "torch is not installed: pip install 'tidings[train]'"
+    return "" if torch.cuda.is_available() else "there is no NVIDIA GPU on this machine"
+
+
+def _gpu() -> dict[str, Any]:
+    import torch  # noqa: PLC0415 - an extra
+
+    about = torch.cuda.get_device_properties(0)
+    return {"name": about.name, "memory_gb": round(about.total_memory / 1e9, 1), **_limits()}
+
+
+def _limits() -> dict[str, float]:
+    """Return what the GPU does at best: float16 operations a second in a large product, and bytes a second of a large copy."""
+    import torch  # noqa: PLC0415 - an extra
+
+    size = 8_192
+    one = torch.randn(size, size, device="cuda", dtype=torch.float16)
+    flops = 2 * size**3 / _timed(lambda: one @ one)
+    return {"flops_per_s": flops, "bytes_per_s": 2 * one.nbytes / _timed(one.clone)}
+
+
+def _engines() -> dict[str, Callable[[], Callable[[Any, Any], Any]]]:
+    return {"torch-fp16": _torch, "torch-fp16-compiled": lambda: _compiled(_torch()), **_onnx()}
+
+
+def _torch() -> Callable[[Any, Any], Any]:
+    import torch  # noqa: PLC0415 - an extra
+
+    from training.paths import adapter_dir  # noqa: PLC0415 - heavy
+    from training.trained import load_trained  # noqa: PLC0415 - heavy
+
+    model = load_trained(adapter_dir()).model.half().cuda().eval()
+
+    @torch.inference_mode()
+    def forward(ids: Any, mask: Any) -> Any:
+        return model(ids, mask)
+
+    return forward
+
+
+def _compiled(forward: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    import torch  # noqa: PLC0415 - an extra
+
+    compiled: Callable[[Any, Any], Any] = torch.compile(forward, mode="reduce-overhead", dynamic=False)
+    return compiled
+
+
+def _onnx() -> dict[str, Callable[[], Callable[[Any, Any], Any]]]:
+    import onnxruntime as ort  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
+
+    found = {}
+    for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
+        if provider in ort.get_available_providers():
+            found[f"onnxruntime-{provider.removesuffix('ExecutionProvider').lower()}"] = _opener(provider)
+    return found
+
+
+def _opener(provider: str) -> Callable[[], Callable[[Any, Any], Any]]:
+    def opened() -> Callable[[Any, Any], Any]:
+        import onnxruntime as ort  # noqa: PLC0415 - an extra
+
+        session = ort.InferenceSession(models.onnx_file(), providers=[provider])
+        return lambda ids, mask: session.run(None, {"input_ids": ids.cpu().numpy(), "attention_mask": mask.cpu().numpy()})
+
+    return opened
+
+
+def _measure(forward: Callable[[Any, Any], Any], batch: int, bucket: int) -> dict[str, float]:
+    import torch  # noqa: PLC0415 - an extra
+
+    ids = torch.randint(1_000, 2_000, (batch, bucket), device="cuda")
+    mask = torch.ones_like(ids)
+    seconds = _timed(lambda: forward(ids, mask))
+    return {"ms": seconds * 1_000, "texts_per_s": batch / seconds, "tokens_per_s": batch * bucket / seconds}
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    """Return the seconds of one call, warm."""
+    for _ in range(3):
+        work()
+    return min(_calls(work))
+
+
+def _calls(work: Callable[[], Any]) -> Iterator[float]:
+    import torch  # noqa: PLC0415 - an extra
+
+    deadline_s = time.perf_counter() + _TIMED_S
+    while time.perf_counter() < deadline_s:
+        torch.cuda.synchronize()
+        began_s = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        yield time.perf_counter() - began_s

@@ -1,0 +1,123 @@
+"""The model alone: every engine that can run the exported file here, at every batch, on texts tokenised before and sorted."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.benchmarks.suite.machine import ROOT
+from tests.benchmarks.suite.texts import some
+from worker.ports import TokenBatch
+from worker.score.contract import Contract, parse_contract
+from worker.score.tokenizer import Tokenizer
+
+REPOSITORY = ROOT / "triton_repo" / "sentiment"
+Run = Callable[[TokenBatch], Any]
+Rows = Sequence[Sequence[int]]
+
+
+class Way(NamedTuple):
+    """An engine, and how many texts it is given at once."""
+
+    engine: str
+    batch: int
+
+
+def contract() -> Contract:
+    """Return the shipped model's contract."""
+    return parse_contract((REPOSITORY / "contract.json").read_bytes())
+
+
+def onnx_file() -> Path:
+    """Return where the exported model is."""
+    return REPOSITORY / contract().model.version / "model.onnx"
+
+
+def tokenised(count: int, start: int = 0) -> list[list[int]]:
+    """Return the token ids of so many texts, in the order of the texts."""
+    made = contract()
+    return Tokenizer((REPOSITORY / made.tokenizer.file).read_bytes(), made.max_length).encode(some(count, start))
+
+
+def engines() -> dict[str, Callable[[], Run]]:
+    """Return what opens each engine that is installed, by its name; all cores, precision as exported."""
+    found: dict[str, Callable[[], Run]] = {"onnxruntime": _onnxruntime}
+    try:
+        import openvino  # type: ignore[import-untyped] # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        return found
+    return {**found, "openvino": _openvino}
+
+
+def _onnxruntime() -> Run:
+    import onnxruntime as ort  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
+
+    session = ort.InferenceSession(onnx_file(), providers=["CPUExecutionProvider"])
+    return lambda batch: session.run(None, {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})[0]
+
+
+def _openvino() -> Run:
+    import openvino as ov  # noqa: PLC0415 - an extra
+
+    # In float32 unless the contract says otherwise: by itself OpenVINO takes bfloat16 where the processor has it.
+    hints = {"INFERENCE_PRECISION_HINT": "bf16" if contract().model.precision == "bf16" else "f32"}
+    request = ov.Core().compile_model(onnx_file(), "CPU", hints).create_infer_request()
+    return lambda batch: request.infer({"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
+
+
+def sorted_batches(rows: Rows, size: int) -> list[TokenBatch]:
+    """Sort by length and cut into batches, each padded to its longest: the least padding that there can be."""
+    ordered = sorted(rows, key=len)
+    return [padded(ordered[start : start + size], None) for start in range(0, len(ordered), size)]
+
+
+def bucket_batches(rows: Rows, buckets: Sequence[int], tokens: int, texts: int) -> list[TokenBatch]:
+    """Cut into the batches that a worker with a full topic makes."""
+    ordered = sorted(rows, key=len)
+    edges = np.asarray(buckets)
+    return [
+        padded(part, bucket)
+        for bucket, group in groupby(ordered, key=lambda row: int(edges[np.searchsorted(edges, len(row))]))
+        for part in _cut(list(group), max(1, min(texts, tokens // bucket)))
+    ]
+
+
+def _cut(rows: Rows, size: int) -> Iterator[Rows]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def padded(rows: Rows, length: int | None) -> TokenBatch:
+    """Return rows as arrays, padded to a length, by default that of the longest."""
+    width = length or max(map(len, rows))
+    ids: NDArray[np.int64] = np.full((len(rows), width), contract_pad(), np.int64)
+    mask = np.zeros_like(ids)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)], mask[place, : len(row)] = row, 1
+    return TokenBatch(ids, mask)
+
+
+def contract_pad() -> int:
+    """Return the id that fills the space behind a text."""
+    return _PAD
+
+
+_PAD = contract().pad_id
+
+
+def pace(run: Run, batches: Sequence[TokenBatch]) -> float:
+    """Return how many texts a second the engine does."""
+    began_s = time.perf_counter()
+    for batch in batches:
+        run(batch)
+    return sum(len(batch.input_ids) for batch in batches) / (time.perf_counter() - began_s)
+
+
+def waste(rows: Rows, buckets: Sequence[int]) -> float:
+    """Return the share of token places that padding to these buckets fills."""
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    edges = np.asarray(buckets)
+    return float(1 - lengths.sum() / edges[np.searchsorted(edges, lengths)].sum())

@@ -1,0 +1,146 @@
+"""Other systems, doing the same: the same topics, texts, engine and variant, JSON in and out. By turns with Tidings.
+
+Each peer runs in an environment of its own that uv makes under the cache from the versions pinned beside its script. One that
+cannot be installed, or gives no answer, is reported as that, with its error.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deploy.local.stack import LocalStack
+from deploy.local.uv import uv
+from tests.benchmarks.suite import models
+from tests.benchmarks.suite.figures import figure, ratio
+from tests.benchmarks.suite.machine import ROOT
+from tests.benchmarks.suite.result import Result
+from tests.benchmarks.suite.stage import Process, Seen, Site, process, running
+from tests.benchmarks.suite.texts import bodies, some
+
+FOLDER = ROOT / "tests" / "benchmarks" / "peers"
+TIDINGS = "tidings"
+PLAIN = "plain"
+BATCH, WAIT_S = 32, 0.05
+_TURN_S = 45.0
+_INSTALL_S = 180.0
+
+
+class Peer(NamedTuple):
+    """A peer's script, and which guarantee it gave as it was set up."""
+
+    script: str
+    guarantee: str
+
+
+PEERS = {
+    PLAIN: Peer("plain", "at least once (committed every 100 messages, after a flush); one message at a time"),
+    "quix": Peer("quix", "exactly-once (Kafka transactions); one message at a time, it has no micro-batches"),
+    "faststream": Peer("fast", "at least once at most: offsets committed by the client's own timer"),
+    "bytewax": Peer("wax", "none after a crash unless recovery is set up; its sink is no transaction"),
+    "faust": Peer("faust_app", "at least once"),
+}
+
+
+def run(result: Result, folder: Path) -> None:
+    """Make the environments, then let all take turns."""
+    pythons = {name: python for name in PEERS if isinstance(python := _python(name, result), Path)}
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in (TIDINGS, *pythons)}
+    result.details |= {"guarantees": {TIDINGS: "exactly-once", **{name: peer.guarantee for name, peer in PEERS.items()}}}
+    with running({"kafka", "triton"}, folder) as stack:
+        result.details |= {"parts": stack.versions(), "messages": result.options.messages, "turns": turns}
+        for _ in range(result.options.rounds):
+            for name, mine in turns.items():
+                if result.left_s < _TURN_S / 3:
+                    return
+                mine.append(_turn(stack, folder, name, pythons.get(name), result))
+                result.save()
+            _tell(result, turns)
+
+
+def _python(name: str, result: Result) -> Path | None:
+    """Return the interpreter of a peer's environment, made if it is not there; None, and why in the result, if it cannot be."""
+    if name == PLAIN:  # transformers, torch and confluent-kafka are pinned by the project itself
+        return Path(sys.executable)
+    pinned = FOLDER / f"{PEERS[name].script}.txt"
+    cache = Path(os.environ.get("TIDINGS_CACHE_DIR") or ROOT / ".cache").absolute()
+    env = cache / "bench" / f"{name}-{hashlib.sha256(pinned.read_bytes()).hexdigest()[:12]}"
+    python = env / "bin" / "python"
+    if (env / "made").exists():
+        return python
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for command in (
+        [*uv(), "venv", "--quiet", "--clear", "--no-project", "--python", version, str(env)],
+        [*uv(), "pip", "install", "--quiet", "--python", str(python), "-r", str(pinned)],
+    ):
+        if fault := _fault(command):
+            result.details.setdefault("not_installed", {})[name] = fault
+            return None
+    (env / "made").touch()
+    return python
+
+
+def _fault(command: list[str]) -> str:
+    try:
+        made = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired:
+        return f"{command[1]} took longer than {_INSTALL_S:.0f} s"
+    return "" if made.returncode == 0 else made.stderr.strip()[-400:] or f"ended with {made.returncode}"
+
+
+def _turn(stack: LocalStack, folder: Path, name: str, python: Path | None, result: Result) -> dict[str, Any]:
+    """Fill a topic, and let one of them work it off, or as far as it comes in its time."""
+    site = Site(stack, folder / name, partitions=2)
+    count, limit_s = result.options.messages, min(_TURN_S, max(1.0, result.left_s))
+    site.fill(bodies(some(count)))
+    if python is None:
+        with site.worker() as worker:
+            return _seen(site, count, limit_s, worker)
+    command, env = [str(python), str(FOLDER / f"{PEERS[name].script}.py")], environment(site)
+    with process(command, site.folder, env) as peer:
+        return _seen(site, count, limit_s, peer)
+
+
+def _seen(site: Site, count: int, limit_s: float, worker: Process) -> dict[str, Any]:
+    with site.watching() as watcher:
+        try:
+            seen = watcher.until(count, limit_s, worker.require_alive)
+        except RuntimeError as error:
+            return {**Seen(0, 0, 0.0, 0.0)._asdict(), "error": str(error)[-400:]}
+    return seen._asdict() if seen.found else {**seen._asdict(), "error": worker.tail()[-400:]}
+
+
+def environment(site: Site) -> Mapping[str, str]:
+    """Return what a peer is told."""
+    made = models.contract()
+    return {
+        "PEER_BOOTSTRAP": site.settings.kafka.bootstrap_servers,
+        "PEER_INPUT": site.input,
+        "PEER_OUTPUT": site.settings.kafka.topics.predictions,
+        "PEER_GROUP": site.name,
+        "PEER_MODEL": str(models.onnx_file()),
+        "PEER_TOKENIZER": str(models.REPOSITORY / made.tokenizer.file),
+        "PEER_MAX_LENGTH": str(made.max_length),
+        "PEER_BATCH": str(BATCH),
+        "PEER_WAIT_S": str(WAIT_S),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(FOLDER),
+    }
+
+
+def _tell(result: Result, turns: dict[str, list[dict[str, Any]]]) -> None:
+    paces = {name: found for name, of in turns.items() if (found := [one["per_s"] for one in of if one["per_s"]])}
+    if TIDINGS not in paces:
+        return
+    ours = paces.pop(TIDINGS)
+    result.figures |= {
+        "tidings": {"messages_per_s": figure(ours).as_json()},
+        "peers": {
+            name: {"messages_per_s": figure(found).as_json(), "tidings_to_it": ratio(ours, found).as_json()}
+            for name, found in paces.items()
+        },
+    }
+    result.save()

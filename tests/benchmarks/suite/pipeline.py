@@ -1,0 +1,78 @@
+"""The whole worker against the model alone: a topic filled beforehand, exactly-once, the real model on Triton.
+
+The topic is worked off in parts, and between them the same machine does the ceiling: so what else it does falls on both.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from deploy.local.stack import LocalStack
+from tests.benchmarks.suite import models
+from tests.benchmarks.suite.ceiling import best_way
+from tests.benchmarks.suite.figures import figure, ratio
+from tests.benchmarks.suite.result import Result
+from tests.benchmarks.suite.stage import Process, Site, Watcher, cpu_s, metrics_of, running
+from tests.benchmarks.suite.texts import bodies, some
+
+CEILING_TEXTS = 512
+
+
+def run(result: Result, folder: Path) -> None:
+    """Measure; `efficiency` is the median of the ratios of a part to the mean of the ceilings before and after it."""
+    options, way = result.options, best_way(result.options)
+    engine = models.engines()[way.engine]()
+    batches = models.sorted_batches(models.tokenised(CEILING_TEXTS), way.batch)
+    engine(batches[-1])
+    result.details |= {"ceiling": way._asdict(), "messages": options.messages}
+    part = options.messages // options.rounds
+    with running({"kafka", "triton"}, folder) as stack:
+        result.details["parts"] = stack.versions()
+        site = Site(stack, folder / "site")
+        site.fill(bodies(some(options.messages)))
+        ceilings, parts = [models.pace(engine, batches)], list[dict[str, Any]]()
+        with site.watching() as watcher:
+            while len(parts) < options.rounds and result.left_s > 0:
+                parts.append(_part(site, watcher, part, result.left_s))
+                ceilings.append(models.pace(engine, batches))
+                _tell(result, ceilings, parts)
+            result.details["doubled"] = watcher.rest() - sum(one["predictions"] for one in parts)
+
+
+def _part(site: Site, watcher: Watcher, count: int, limit_s: float) -> dict[str, Any]:
+    """Let a worker do its part of the topic, and leave as it should."""
+    with site.worker() as worker:
+        before = _used(site.stack, worker)
+        seen = watcher.until(count, limit_s, worker.require_alive)
+        used = {name: seconds - before[name] for name, seconds in _used(site.stack, worker).items()}
+        page = metrics_of(worker)
+    return {
+        "predictions": seen.found,
+        "per_s": seen.per_s,
+        "cpu_s": {name: round(seconds, 2) for name, seconds in used.items()},
+        "padding_waste": _waste(page),
+        "batch_fill": page.get("tidings_predictions_total", 0.0) / max(1.0, page.get("tidings_batches_total", 0.0)),
+        "stages_s": {name: round(value, 3) for name, value in page.items() if "stage_seconds" in name},
+    }
+
+
+def _used(stack: LocalStack, worker: Process) -> dict[str, float]:
+    return {"worker": worker.cpu_s, **{name: cpu_s(stack.server(name).pids()[:1]) for name in stack.names}}
+
+
+def _waste(page: Mapping[str, float]) -> float:
+    places = page.get("tidings_batch_token_places_total", 0.0)
+    return 1 - page["tidings_batch_tokens_total"] / places if places else 0.0
+
+
+def _tell(result: Result, ceilings: list[float], parts: list[dict[str, Any]]) -> None:
+    around = [(before + after) / 2 for before, after in pairwise(ceilings)]
+    paces = [one["per_s"] for one in parts]
+    result.figures |= {
+        "efficiency": ratio(paces, around).as_json(),
+        "padding_waste": figure([one["padding_waste"] for one in parts]).as_json(),
+        "pipeline": {"messages_per_s": figure(paces).as_json(), "ceiling_texts_per_s": figure(around).as_json()},
+    }
+    result.details["rounds"] = parts
+    result.save()

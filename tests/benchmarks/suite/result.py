@@ -1,0 +1,81 @@
+"""What one scenario found, written after every round: whoever is stopped has what was finished until then."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.benchmarks.suite import machine
+
+
+class Options(NamedTuple):
+    """How much of everything: messages of a filled topic, rounds, seconds of one open-loop run, and where results go."""
+
+    messages: int = 20_000
+    rounds: int = 3
+    seconds: float = 20.0
+    limit_s: float = 600.0
+    out: Path = Path("build/bench")
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Options":
+        """Return what `as_json` made."""
+        return cls(**{**fields, "out": Path(fields["out"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return them as JSON has them."""
+        return {**self._asdict(), "out": str(self.out)}
+
+
+class Result:
+    """The file of one scenario. Figures go in by their name in the report, everything else into `details`."""
+
+    def __init__(self, scenario: str, options: Options) -> None:
+        self.options = options
+        self.figures: dict[str, Any] = {}
+        self.details: dict[str, Any] = {}
+        self._scenario = scenario
+        self._about = machine.describe()
+        self._began_s = time.monotonic()
+
+    @property
+    def left_s(self) -> float:
+        """How much of the limit is left: a round that would not fit is not begun."""
+        return self.options.limit_s - (time.monotonic() - self._began_s)
+
+    def save(self, *, complete: bool = False) -> None:
+        """Write what there is so far, all or nothing."""
+        content = {
+            "scenario": self._scenario,
+            "complete": complete,
+            "options": self.options.as_json(),
+            "seconds": round(time.monotonic() - self._began_s, 1),
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **self._about,
+            "figures": self.figures,
+            "details": self.details,
+        }
+        write(path_of(self.options.out, self._scenario), content)
+
+
+def path_of(out: Path, scenario: str) -> Path:
+    """Return where a scenario's result lies."""
+    return out / f"{scenario}.json"
+
+
+def write(path: Path, content: object) -> None:
+    """Write JSON, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def read(out: Path, scenario: str) -> dict[str, Any] | None:
+    """Return a scenario's last result, None if there is none that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(path_of(out, scenario).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found

@@ -1,0 +1,93 @@
+"""How it grows: with processes, and what a message costs as there is more of everything. With the constant model."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deploy.local.stack import LocalStack
+from tests.benchmarks.suite.figures import figure, ratio
+from tests.benchmarks.suite.planning import plans
+from tests.benchmarks.suite.result import Result, read
+from tests.benchmarks.suite.stage import CONSTANT, Site, running
+from tests.benchmarks.suite.texts import bodies, some
+
+PROCESSES = (1, 2, 4)
+_RUN_S = 60.0
+
+
+class Case(NamedTuple):
+    """What there is more of: partitions, names watched, how often a text stands in a message, messages waiting."""
+
+    name: str
+    partitions: int = 6
+    names: int = 1
+    repeats: int = 1
+    backlog: float = 1.0
+
+
+CASES = (
+    Case("base"),
+    Case("partitions=48", partitions=48),
+    Case("names=10000", names=10_000),
+    Case("length=8", repeats=8),
+    Case("backlog=4", backlog=4.0),
+)
+
+
+def run(result: Result, folder: Path) -> None:
+    """Measure processes by turns, then each case once more than the base case, and write the plan on paper."""
+    paces: dict[int, list[float]] = {processes: [] for processes in PROCESSES}
+    with running({"kafka"}, folder) as stack:
+        result.details |= {"parts": stack.versions(), "cases": []}
+        for _ in range(result.options.rounds):
+            for processes in PROCESSES:
+                if result.left_s > _RUN_S / 2:
+                    paces[processes].append(_processes(stack, folder, processes, result))
+            _tell(result, paces)
+        for case in CASES:
+            if result.left_s > _RUN_S / 2:
+                result.details["cases"].append(_case(stack, folder, case, result))
+                result.save()
+    found = {name: read(result.options.out, name) or {} for name in ("ceiling", "pipeline", "overhead", "alerts")}
+    result.details["plan"] = plans({name: one.get("figures", {}) for name, one in found.items()})
+
+
+def _processes(stack: LocalStack, folder: Path, processes: int, result: Result) -> float:
+    """Messages a second of so many workers in one group, from when all have begun."""
+    count = result.options.messages
+    site = Site(stack, folder / f"processes-{processes}", partitions=12)
+    site.fill(bodies(some(count)))
+    with ExitStack() as workers, site.watching() as watcher:
+        started = [workers.enter_context(site.worker(module=CONSTANT)) for _ in range(processes)]
+        return watcher.until(count, min(_RUN_S, result.left_s), started[0].require_alive).per_s
+
+
+def _case(stack: LocalStack, folder: Path, case: Case, result: Result) -> dict[str, Any]:
+    count = round(result.options.messages * case.backlog / 2)
+    where = folder / case.name.replace("=", "-")
+    where.mkdir(parents=True, exist_ok=True)
+    (where / "watchlist.yaml").write_text("".join(_watchlist(case)), encoding="utf-8")
+    site = Site(stack, where, partitions=case.partitions)
+    site.fill(bodies([" ".join([text] * case.repeats) for text in some(count)]))
+    with site.watching() as watcher, site.worker(module=CONSTANT) as worker:
+        watcher.until(1, _RUN_S, worker.require_alive)
+        before_s = worker.cpu_s
+        seen = watcher.until(count - 1, min(_RUN_S, result.left_s), worker.require_alive)
+        used_s = worker.cpu_s - before_s
+    return {**case._asdict(), "messages": seen.found, "per_s": seen.per_s, "core_us": used_s / max(1, seen.found) * 1e6}
+
+
+def _watchlist(case: Case) -> Iterator[str]:
+    yield "entities:\n"
+    for number in range(case.names):
+        yield f"  - name: Zentiq{number} Holdings\n    aliases: [Zentiq{number}]\n"
+
+
+def _tell(result: Result, paces: dict[int, list[float]]) -> None:
+    done = {processes: found for processes, found in paces.items() if found}
+    result.figures["scale"] = {
+        f"speedup_{processes}": ratio(found, done[1]).as_json() for processes, found in done.items() if processes > 1
+    }
+    result.figures["scale"]["messages_per_s"] = {str(processes): figure(found).as_json() for processes, found in done.items()}
+    result.save()
