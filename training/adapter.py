@@ -13,6 +13,8 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 HEAD_WEIGHTS = "head.safetensors"
 RECIPE_FILE = "recipe.json"
 CALIBRATION_FILE = "calibration.json"
+TASK_FILE = "task.json"
+"""In place of the calibration where the adapter is of another task than sentiment (`training.tasks`)."""
 WEIGHT_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, RECIPE_FILE)
 
 
@@ -22,12 +24,17 @@ def adapter_sha256(folder: Path) -> str:
     Raises:
         TrainingError: `folder` does not hold a complete adapter.
     """
-    names = (*WEIGHT_FILES, CALIBRATION_FILE)
+    names = (*WEIGHT_FILES, TASK_FILE if is_of_a_task(folder) else CALIBRATION_FILE)
     check_files(folder, names)
     digest = hashlib.sha256()
     for name in names:
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()
+
+
+def is_of_a_task(folder: Path) -> bool:
+    """Say whether the adapter is of another task than sentiment."""
+    return (folder / TASK_FILE).is_file()
 
 
 def check_files(folder: Path, names: Iterable[str] = WEIGHT_FILES) -> None:

@@ -84,7 +84,7 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     (folder / "tokenizer.json").write_text(tokenizer_file(), "utf-8")
     for module in (training.makers, training.tokens, training.trained):
         monkeypatch.setattr(module, "fetch_encoder", lambda _name="": folder)
-    for module in (training.build, training.train, training.command_line):
+    for module in (training.build, training.makers, training.train, training.command_line):
         monkeypatch.setattr(module, "load_snippets", snippets)
     return folder
 
