@@ -42,7 +42,7 @@ def rows(count: int, words: int, seed: int) -> str:
 
 
 class Producer:
-    """Puts what is sent into a broker in memory, as it stands."""
+    """Puts what is sent into a broker in memory, at the time that it is of."""
 
     def __init__(self, broker: InMemoryBroker) -> None:
         self.broker = broker
@@ -52,7 +52,8 @@ class Producer:
 
     def send(self, record: OutRecord) -> None:
         """Produce."""
-        self.broker.produce(record)
+        at_ms = json.loads(record.value or b"")["event_time_ms"]
+        self.broker.produce(OutRecord(record.topic, record.key, record.value, (), at_ms))
 
     def flush(self) -> None:
         """Nothing is queued."""

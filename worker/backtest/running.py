@@ -18,7 +18,7 @@ MAX_FAULTS = 100
 
 
 class Plan(NamedTuple):
-    """Under which rules, and beside which others, of two models the same; how late a signal may be; whether bad lines end it."""
+    """Under which rules, and beside which others, of two models the same; how late a signal may be; if a bad line ends it."""
 
     rules: RuleSet
     other: RuleSet | None

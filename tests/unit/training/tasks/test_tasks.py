@@ -21,6 +21,7 @@ from training.finetune.runs import find_runs
 from training.finetune.trainer import Watch
 from training.predict import OnnxModel, TorchModel
 from training.recipe import Method, Recipe, Task
+from training.served import load_served
 from training.tasks.counts import TaskFigures
 from training.tasks.heads import Answers, TaskModel, answers_of
 from training.tasks.labelled import read_labelled
@@ -125,6 +126,8 @@ def test_a_lora_of_a_task_comes_back_from_disk(tmp_path, monkeypatch) -> None:
     assert agreement(saved.head, before, again).largest_gap == 0
     with pytest.raises(TrainingError, match="is a model of entities"):
         load_trained(tmp_path / "lora")
+    with pytest.raises(TrainingError, match="this is for sentiment; its figures"):
+        load_served("onnx", tmp_path / "lora", print)
 
 
 def test_a_broken_run_of_a_task_goes_on(tmp_path, monkeypatch) -> None:
