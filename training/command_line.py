@@ -169,7 +169,7 @@ def runs(folders: Sequence[Path], *, as_json: bool) -> None:
         {
             "run": run.name,
             "macro_f1": run.macro_f1,
-            "ece": run.ece,
+            "ece": "" if run.ece is None else run.ece,
             "validation": run.validation_macro_f1,
             "minutes": run.seconds / 60,
             **{name: getattr(run.recipe, name) for name in fields},
