@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,6 @@ def data_of(task: Task, folder: Path) -> Path:
     return topic_file(folder) if task is Task.TOPICS else entity_file(folder)
 
 
-def _written(path: Path, rows: list[dict[str, object]]) -> Path:
+def _written(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
     return path
