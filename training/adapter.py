@@ -15,6 +15,8 @@ RECIPE_FILE = "recipe.json"
 CALIBRATION_FILE = "calibration.json"
 MEANING_WEIGHTS = "meaning.safetensors"
 """The second head, of an adapter that says what texts mean too."""
+TASK_FILE = "task.json"
+"""In place of the calibration where the adapter is of another task than sentiment (`training.tasks`)."""
 WEIGHT_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, HEAD_WEIGHTS, RECIPE_FILE)
 
 
@@ -24,7 +26,7 @@ def adapter_sha256(folder: Path) -> str:
     Raises:
         TrainingError: `folder` does not hold a complete adapter.
     """
-    names = [*WEIGHT_FILES, CALIBRATION_FILE]
+    names = [*WEIGHT_FILES, TASK_FILE if is_of_a_task(folder) else CALIBRATION_FILE]
     check_files(folder, names)
     names += [MEANING_WEIGHTS] if (folder / MEANING_WEIGHTS).is_file() else []
     digest = hashlib.sha256()
@@ -42,6 +44,11 @@ def meaning_width(folder: Path) -> int:
         return 0
     with safe_open(path, framework="numpy") as weights:
         return int(weights.get_slice("bias").get_shape()[0])
+
+
+def is_of_a_task(folder: Path) -> bool:
+    """Say whether the adapter is of another task than sentiment."""
+    return (folder / TASK_FILE).is_file()
 
 
 def check_files(folder: Path, names: Iterable[str] = WEIGHT_FILES) -> None:

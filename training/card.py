@@ -29,6 +29,7 @@ def model_card(recipe: Recipe, measured: Mapping[str, Any]) -> str:
         _figures(measured["test"]["parts"]),
         _labels(measured["test"]["parts"]["overall"]),
         _weaknesses(measured["test"]["parts"]),
+        *_changes(measured.get("changes", {})),
         _data(measured["manifest"]),
         _recipe(recipe, measured["run"]),
         *(f"## Notes\n\n{note}" for note in measured.get("notes", ())),
@@ -113,6 +114,22 @@ def _weaknesses(parts: Mapping[str, Any]) -> str:
     )
 
 
+def _changes(changes: Mapping[str, Any]) -> list[str]:
+    """What going on from another model cost and brought, where that is how this one was made."""
+    if not changes:
+        return []
+    rows = "\n".join(
+        f"| {name} | {one['rows']:,} | {one['before']:.3f} | {one['after']:.3f} | "
+        f"{_with_interval(one['change'], one['change_ci95'])} | {one['ece_before']:.3f} | {one['ece_after']:.3f} |"
+        for name, one in changes.items()
+    )
+    return [
+        "## Before and after\n\nMade on from another model. Macro-F1 of that one and of this one on the same rows, with the "
+        "paired 95 % interval of the difference.\n\n"
+        "| test set | rows | before | after | change | ECE before | ECE after |\n|---|---:|---:|---:|---|---:|---:|\n" + rows
+    ]
+
+
 def _errors(confusion: Sequence[Sequence[int]]) -> tuple[int, int]:
     wrong = sum(count for true, row in enumerate(confusion) for said, count in enumerate(row) if true != said)
     return wrong, confusion[0][2] + confusion[2][0]
@@ -141,7 +158,7 @@ def _own_data(manifest: Mapping[str, Any]) -> str:
 
 
 def _recipe(recipe: Recipe, run: Mapping[str, Any]) -> str:
-    values = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items())
+    values = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items() if name != "task")
     if way := run.get("way"):
         told = f"Made {way}; the choices below that concern a fine-tune's epochs and targets had no part in it."
         return f"## Recipe\n\n{told}\n\n| choice | value |\n|---|---|\n{values}"

@@ -20,12 +20,13 @@ from training.data import Split, load_snippets, of_split
 from training.device import Device
 from training.errors import TrainingError
 from training.evaluation.asked import Asked
-from training.examples import Example, from_snippets, read_tsv
+from training.examples import Example, from_snippets, read_examples
 from training.files import atomic_path
 from training.paths import adapter_dir, build_dir
 from training.variant import Variant
 
 if TYPE_CHECKING:
+    from training.finetune.trainer import Watch
     from training.makers import Maker
     from training.recipe import Recipe
 
@@ -66,20 +67,34 @@ def errors_as_one_line() -> Iterator[None]:
 def train(out: Path | None, data: Path | None, choices: Choices, way: Way) -> None:
     """Run `tidings train`. Checkpoints lie beside the result until it is there, so that a broken run can go on."""
     from training.finetune.trainer import Watch
+    from training.recipe import Task
     from training.report import show
     from training.train import Order
     from training.train import train as run
 
-    target = out or build_dir() / "sentiment"
+    recipe = choices.recipe()
+    target = out or build_dir() / recipe.task.value
     checkpoints = target.parent / f"{target.name}.checkpoints"
     if not way.resume:
         shutil.rmtree(checkpoints, ignore_errors=True)
     logs = target.parent / f"{target.name}.logs" if way.tensorboard else None
     watch = Watch(checkpoints, resume=way.resume, logs=logs)
-    evaluation = run(choices.recipe(), target, _say, Order(data, way.maker(), watch))
+    if recipe.task is not Task.SENTIMENT:
+        _train_task(recipe, target, data, way, watch)
+    else:
+        show(run(recipe, target, _say, Order(data, way.maker(), watch, way.going_on_from)), Console())
     shutil.rmtree(checkpoints, ignore_errors=True)
-    show(evaluation, Console())
     typer.echo(f"The adapter is at {_shown(target)}. To serve it: tidings export --adapter {_shown(target)}")
+
+
+def _train_task(recipe: Recipe, out: Path, data: Path | None, way: Way, watch: Watch) -> None:
+    from training.tasks.learning import train_task
+    from training.tasks.show import show
+
+    if data is None:
+        raise TrainingError(f"the task {recipe.task} needs labelled texts of yours: --data FILE")
+    way.refuse_for(recipe.task)
+    show(train_task(recipe, data, out, _say, watch), f"{recipe.task} on the test part", Console())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,15 @@ class Way:
     going_on_from: Path | None = None
     resume: bool = False
     tensorboard: bool = False
+
+    def refuse_for(self, task: str) -> None:
+        """Refuse what only a sentiment model can be made by.
+
+        Raises:
+            TrainingError: such a way was asked for.
+        """
+        if self.shots is not None or self.zero_shot or self.going_on_from:
+            raise TrainingError(f"--shots, --zero-shot and --from are for sentiment; {task} are learned from a whole file")
 
     def maker(self) -> Maker:
         """Return what makes the model.
@@ -145,7 +169,7 @@ def runs(folders: Sequence[Path], *, as_json: bool) -> None:
         {
             "run": run.name,
             "macro_f1": run.macro_f1,
-            "ece": run.ece,
+            "ece": "" if run.ece is None else run.ece,
             "validation": run.validation_macro_f1,
             "minutes": run.seconds / 60,
             **{name: getattr(run.recipe, name) for name in fields},
@@ -175,10 +199,11 @@ def explain(text: str, method: str, adapter: Path | None, *, as_json: bool) -> N
 
     if method == "gradients":
         from training.calibrate import read_temperature
+        from training.gradients import gradients
         from training.trained import load_trained
 
         folder = adapter or adapter_dir()
-        found = explaining.gradients(load_trained(folder), text, read_temperature(folder))
+        found = gradients(load_trained(folder), text, read_temperature(folder))
     else:
         from training.evaluation.predictors import ModelPredictor
         from training.served import load_served
@@ -281,10 +306,8 @@ def export(adapter: Path | None, repository: Path | None, target: Target, *, for
     exported = run(adapter, repository, ServingSpec(device=target.device, variant=target.variant), force=force, say=_say)
     state = "is up to date" if exported.was_fresh else "was written"
     figures = exported.contract["metrics"]
-    typer.echo(
-        f"{_shown(exported.folder)} {state}: macro-F1 {figures['macro_f1']:.3f} on the test split "
-        f"(VADER {figures['vader_macro_f1']:.3f})"
-    )
+    beside = f"VADER {figures['vader_macro_f1']:.3f}" if "vader_macro_f1" in figures else f"micro {figures['micro_f1']:.3f}"
+    typer.echo(f"{_shown(exported.folder)} {state}: macro-F1 {figures['macro_f1']:.3f} on the test split ({beside})")
     if embedding:
         _export_embedding(repository, target.device, force=force)
 
@@ -299,7 +322,7 @@ def _export_embedding(repository: Path | None, device: Device, *, force: bool) -
 
 def _examples(choice: Choice) -> list[Example]:
     if choice.input_file:
-        return read_tsv(choice.input_file)
+        return read_examples(choice.input_file)
     return from_snippets(of_split(load_snippets(), choice.split))
 
 

@@ -45,10 +45,17 @@ Repository = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(help="A folder of `tidings data prepare`. [default: the ICWSM-2014 snippets]", show_default=False),
+    typer.Option(
+        help="A folder of `tidings data prepare`, or a labelled file of topics or entities. [default: the ICWSM-2014 snippets]",
+        show_default=False,
+    ),
 ]
 RecipeName = Annotated[
-    str, typer.Option("--recipe", help="sentiment, lora, or a JSON file: another model's recipe.json, say, or a part of one.")
+    str,
+    typer.Option(
+        "--recipe",
+        help="sentiment, lora, topics, entities, or a JSON file: another model's recipe.json, or a part of one.",
+    ),
 ]
 Values = Annotated[
     list[str] | None,
@@ -60,7 +67,11 @@ ZeroShot = Annotated[
 ]
 From = Annotated[
     Path | None,
-    typer.Option("--from", help="Go on from this adapter with --data, replaying what it was made of.", show_default=False),
+    typer.Option(
+        "--from",
+        help="Go on from this adapter with --data, replaying the snippets; says what was forgotten.",
+        show_default=False,
+    ),
 ]
 Trials = Annotated[int, typer.Option(min=1, help="How many recipes to have tried in the end.")]
 Storage = Annotated[
@@ -85,7 +96,10 @@ Model = Annotated[Runtime, typer.Option(help="The exported model, or the adapter
 Input = Annotated[
     Path | None,
     typer.Option(
-        "--input", "-i", help="Your own set: tab-separated, with a header `text` and `label` or `rating`.", show_default=False
+        "--input",
+        "-i",
+        help="Your own set: TSV, CSV, JSONL or Parquet with columns `text` and `label` or `rating`.",
+        show_default=False,
     ),
 ]
 Part = Annotated[Split, typer.Option(help="The split to evaluate on, without --input.")]
@@ -142,7 +156,7 @@ def train(
     resume: Resume = False,
     tensorboard: TensorBoard = False,
 ) -> None:
-    """Fine-tune a sentiment model, on the ICWSM-2014 snippets or on your own data.
+    """Fine-tune a sentiment model, on the ICWSM-2014 snippets or on your own data; or one of topics or entities.
 
     Fetches the data and the encoder the first time. The shipped model took 40 minutes on one busy core. Only a finished
     model is kept; a run that broke off, by Ctrl-C too, goes on from its last epoch with --resume. To serve the result:
@@ -158,6 +172,8 @@ def train(
         tidings train --data mine --shots 8        # from eight texts a label
         tidings train --data mine --zero-shot      # from none, by descriptions of the labels
         tidings train --data new --from build/training/sentiment   # on, without forgetting
+        tidings train --recipe topics --data mine.jsonl            # several topics a text: {"text": ..., "topics": [...]}
+        tidings train --recipe entities --data mine.conll          # entities: CoNLL, or {"text": ..., "entities": [...]}
     """
     from training import command_line
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data import LABELS, Snippet, label_of
+from training.data import Snippet
+from training.data.reading import read_rows
 from training.errors import TrainingError
 
 
@@ -26,46 +26,18 @@ def from_snippets(snippets: Iterable[Snippet]) -> list[Example]:
     return [Example(s.text, s.label, s.source.value, s.group) for s in snippets]
 
 
-def read_tsv(path: Path) -> list[Example]:
-    """Read a tab-separated file with a header: `text`, and `label` or `rating`; optional `source` and `group`.
+def read_examples(path: Path) -> list[Example]:
+    """Read labelled texts of a person's own: any file that `tidings data prepare` reads (see `training.data.columns`).
 
     Raises:
-        TrainingError: the file cannot be read, has no usable column or row, or a row is wrong (named by its line).
+        TrainingError: the file cannot be read, or a row is wrong (named by its line).
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            _check_columns(path, reader.fieldnames or ())
-            examples = [_example(path, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"cannot read {path}: {error}") from error
-    if not examples:
-        raise TrainingError(f"{path} has no rows below its header")
-    return examples
-
-
-def _check_columns(path: Path, columns: Iterable[str]) -> None:
-    found = set(columns)
-    if "text" not in found or not found & {"label", "rating"}:
-        raise TrainingError(f"{path}: the first line must name the columns `text` and `label` or `rating`, tab-separated")
-
-
-def _example(path: Path, line: int, row: dict[str, str | None]) -> Example:
-    text = row["text"] or ""
-    if not text.strip():
-        raise TrainingError(f"{path}:{line}: the text is empty")
-    return Example(text, _label(path, line, row), row.get("source") or path.stem, row.get("group") or f"line-{line}")
-
-
-def _label(path: Path, line: int, row: dict[str, str | None]) -> str:
-    label = row.get("label") or _label_of_rating(row.get("rating"))
-    if label not in LABELS:
-        raise TrainingError(f"{path}:{line}: expected a label of {', '.join(LABELS)} or a rating from -4 to 4")
-    return label
-
-
-def _label_of_rating(rating: str | None) -> str:
-    try:
-        return label_of(float(rating or ""))
-    except ValueError:
-        return ""
+        rows = read_rows(path)
+    except TrainingError as error:
+        options = "--label" in str(error) or "--column" in str(error)
+        raise TrainingError(f"{error} (an option of `tidings data prepare`)" if options else str(error)) from error
+    for number, row in enumerate(rows, 1):
+        if not row.text:
+            raise TrainingError(f"{path}: the text of row {number} is empty")
+    return [Example(row.text, row.label, row.source, row.group) for row in rows]

@@ -1,7 +1,7 @@
-"""Which words drove a prediction: what changes when one is left out, or what flows back to it.
+"""Which words drove a prediction: what changes when one is left out. `training.gradients` has the other way.
 
-Occlusion: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, with words for patches.
-Integrated gradients: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017, by captum.
+Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, with words for patches. Without torch, so
+that an alert's evidence is explained at once.
 """
 
 from __future__ import annotations
@@ -9,23 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
-import torch
-from captum.attr import LayerIntegratedGradients  # type: ignore[import-untyped]
 from rich.text import Text as Line
-from torch import Tensor
 
-from training.contract import MAX_LENGTH
 from training.data import LABELS
 from training.errors import TrainingError
-from training.evaluation.predictors import Predictor
 from training.metrics import Floats
-from training.predict import probabilities
-from training.tokens import PAD_ID, load_tokenizer
-from training.trained import Trained
 
-STEPS = 48
 MOST_WORDS = 256
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]+")
 
@@ -51,36 +42,25 @@ class Explanation:
     words: tuple[Word, ...]
 
 
-def occlusion(predictor: Predictor, text: str) -> Explanation:
+class Answering(Protocol):
+    """Anything that answers texts."""
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """Return float64 probabilities [texts, 3], in the order negative, neutral, positive."""
+        ...
+
+
+def occlusion(predictor: Answering, text: str) -> Explanation:
     """Explain by leaving out each word in turn: its weight is by how much the label's probability falls without it.
 
     Raises:
         TrainingError: the text has no word.
     """
-    spans = _spans(text)
+    spans = spans_of(text)
     without = [text[:start] + text[end:] for start, end in spans]
     answers = predictor.probabilities([text, *without])
     label = int(answers[0].argmax())
-    return _explanation(text, answers[0], "occlusion", spans, answers[0, label] - answers[1:, label])
-
-
-def gradients(trained: Trained, text: str, temperature: float) -> Explanation:
-    """Explain by integrated gradients, from a text of nothing but padding to this one; a word is the sum of its tokens.
-
-    Raises:
-        TrainingError: the text has no word.
-    """
-    spans = _spans(text)
-    encoding = load_tokenizer(trained.tokenizer, MAX_LENGTH).encode(text)
-    ids, mask = torch.tensor([encoding.ids]), torch.ones((1, len(encoding.ids)), dtype=torch.int64)
-    with torch.inference_mode():
-        found = probabilities(trained.model(ids, mask).numpy(), temperature)[0]
-    flown = _flow(trained, ids, mask, int(found.argmax()))
-    weights = np.zeros(len(spans))
-    for (start, _), weight in zip(encoding.offsets, flown.tolist(), strict=True):
-        inside = [index for index, (low, high) in enumerate(spans) if low <= start < high]
-        weights[inside] += weight
-    return _explanation(text, found, "gradients", spans, weights)
+    return explained(text, answers[0], "occlusion", spans, answers[0, label] - answers[1:, label])
 
 
 def shown(explanation: Explanation) -> Line:
@@ -94,31 +74,20 @@ def shown(explanation: Explanation) -> Line:
     return line
 
 
-def _flow(trained: Trained, ids: Tensor, mask: Tensor, label: int) -> Tensor:
-    layer = next(module for name, module in trained.model.named_modules() if name.endswith("word_embeddings"))
-    nothing = torch.where(_is_special(ids), ids, torch.full_like(ids, PAD_ID))
-    attributed = LayerIntegratedGradients(trained.model, layer).attribute(
-        ids, nothing, target=label, additional_forward_args=(mask,), n_steps=STEPS, internal_batch_size=8
-    )
-    total: Tensor = attributed.sum(dim=-1)[0].detach()
-    return total
+def spans_of(text: str) -> list[tuple[int, int]]:
+    """Return where the words of a text stand, at most 256 of them.
 
-
-def _is_special(ids: Tensor) -> Tensor:
-    """The first and the last token frame the text and are no part of it."""
-    special = torch.zeros_like(ids, dtype=torch.bool)
-    special[:, 0] = special[:, -1] = True
-    return special
-
-
-def _spans(text: str) -> list[tuple[int, int]]:
+    Raises:
+        TrainingError: it has none.
+    """
     spans = [found.span() for found in _WORD.finditer(text)]
     if not spans:
         raise TrainingError("there is no word in this text to explain a prediction by")
     return spans[:MOST_WORDS]
 
 
-def _explanation(text: str, found: Floats, method: str, spans: Sequence[tuple[int, int]], weights: Floats) -> Explanation:
+def explained(text: str, found: Floats, method: str, spans: Sequence[tuple[int, int]], weights: Floats) -> Explanation:
+    """Return the explanation of a text by its probabilities [3] and the weight of each word."""
     words = tuple(Word(text[start:end], start, end, float(w)) for (start, end), w in zip(spans, weights, strict=True))
     chances = dict(zip(LABELS, map(float, found), strict=True))
     return Explanation(text, LABELS[int(found.argmax())], chances, method, words)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.adapter import adapter_sha256, meaning_width
+from training.adapter import adapter_sha256, is_of_a_task, meaning_width
 from training.device import Device
 from training.encoder import FILES
 from training.files import sha256_of, sha256_of_text
@@ -56,11 +56,18 @@ def export(
     """
     adapter = adapter or adapter_dir()
     spec = replace(spec or ServingSpec(), embedding=meaning_width(adapter))
+    if of_a_task := is_of_a_task(adapter):
+        from training.tasks.serving import task_spec  # noqa: PLC0415 - seconds of imports that sentiment does not need
+
+        spec = task_spec(adapter, spec)
     folder = (repository or repository_dir()) / spec.name
     made_of, known = adapter_sha256(adapter), read_contract(folder)
     if known and not force and is_fresh(folder, known, made_of, spec):
         return Exported(folder, known, was_fresh=True)
-    from training.build import build  # noqa: PLC0415 - seconds of imports that a fresh repository does not need
+    if of_a_task:
+        from training.tasks.serving import build_task as build  # noqa: PLC0415 - as above
+    else:
+        from training.build import build  # noqa: PLC0415 - seconds of imports that a fresh repository does not need
 
     return Exported(folder, build(adapter, folder, spec, say), was_fresh=False)
 

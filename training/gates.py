@@ -123,13 +123,16 @@ def batch_dependence(
     model: LogitsModel, rows: Sequence[Sequence[int]], lengths: Lengths, temperature: float, seed: int = 0
 ) -> Agreement:
     """Return what `neighbours` judges, whatever it is."""
-    drawn = _draw(rows, lengths.buckets, seed)
-    pairs = [_alone_and_among(model, chosen, bucket, padded=lengths.alone_padded) for chosen, bucket in drawn]
+    pairs = [
+        _alone_and_among(model, chosen, bucket, padded=lengths.alone_padded)
+        for chosen, bucket in drawn(rows, lengths.buckets, seed)
+    ]
     alone, among = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return agreement(probabilities(alone, temperature), probabilities(among, temperature))
 
 
-def _draw(rows: Sequence[Sequence[int]], buckets: Sequence[int], seed: int) -> Iterator[tuple[list[Sequence[int]], int]]:
+def drawn(rows: Sequence[Sequence[int]], buckets: Sequence[int], seed: int) -> Iterator[tuple[list[Sequence[int]], int]]:
+    """Yield for each bucket some of the rows that fit, drawn at random: as many as make 8,192 padded tokens."""
     shuffle = np.random.default_rng(seed).permutation
     for bucket in buckets:
         fitting = [row for row in rows if len(row) <= bucket]

@@ -105,6 +105,12 @@ class ClusterBootstrap:
         per_group = np.bincount(cells, minlength=self._count * CLASSES**2).reshape(self._count, CLASSES**2)
         return (self._weights @ per_group).reshape(-1, CLASSES, CLASSES)
 
+    def sums(self, counts: Floats | Ints) -> Floats:
+        """Return the sums [resamples, ...] of counts [texts, ...] over each resample."""
+        per_group = np.zeros((self._count, *counts.shape[1:]))
+        np.add.at(per_group, self._group_of, counts)
+        return np.asarray(np.tensordot(self._weights, per_group, axes=1))
+
 
 def interval(samples: Floats) -> Interval:
     """Return the central 95 % of the samples."""

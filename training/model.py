@@ -28,13 +28,13 @@ PT = {"format": "pt"}
 
 
 class SentimentModel(nn.Module):
-    """Encoder, mean pooling and a linear head over the three labels."""
+    """Encoder, mean pooling and a linear head over the labels: three of sentiment, or as many as a task has."""
 
-    def __init__(self, encoder: nn.Module, hidden_size: int, dropout: float = 0.0) -> None:
+    def __init__(self, encoder: nn.Module, hidden_size: int, dropout: float = 0.0, labels: int = len(LABELS)) -> None:
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(hidden_size, len(LABELS))
+        self.head = nn.Linear(hidden_size, labels)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, *, with_embedding: bool = False
@@ -115,14 +115,23 @@ def load_model(adapter: Path, encoder: PreTrainedModel) -> SentimentModel:
     check_files(adapter)
     recipe = Recipe.read(adapter / RECIPE_FILE)
     hidden_size: int = encoder.config.hidden_size
-    if recipe.method is Method.LORA:
-        tuned: nn.Module = PeftModel.from_pretrained(encoder, str(adapter), autocast_adapter_dtype=True)
-    else:
-        tuned = with_method(encoder, recipe)
-        _fill(tuned, load_file(adapter / ADAPTER_WEIGHTS))
-    model = SentimentModel(tuned, hidden_size)
+    model = SentimentModel(tuned_encoder(adapter, recipe, encoder), hidden_size)
     model.head.load_state_dict(load_file(adapter / HEAD_WEIGHTS))
     return model.eval()
+
+
+def tuned_encoder(adapter: Path, recipe: Recipe, encoder: PreTrainedModel) -> nn.Module:
+    """Return the encoder with what the adapter's training made of it.
+
+    Raises:
+        TrainingError: the adapter's weights do not fit this encoder.
+    """
+    if recipe.method is Method.LORA:
+        lora: nn.Module = PeftModel.from_pretrained(encoder, str(adapter), autocast_adapter_dtype=True)
+        return lora
+    tuned = with_method(encoder, recipe)
+    _fill(tuned, load_file(adapter / ADAPTER_WEIGHTS))
+    return tuned
 
 
 def merge(model: SentimentModel) -> SentimentModel:

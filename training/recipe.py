@@ -23,6 +23,14 @@ class Method(StrEnum):
     HEAD = "head"
 
 
+class Task(StrEnum):
+    """What a model says of a text: how it sounds, which topics it is about, or which entities are in it (`training.tasks`)."""
+
+    SENTIMENT = "sentiment"
+    TOPICS = "topics"
+    ENTITIES = "entities"
+
+
 class Loss(StrEnum):
     """What is made small: the cross-entropy, or it and the squared distance of cumulative shares, which knows the order."""
 
@@ -34,6 +42,8 @@ class Loss(StrEnum):
 class Recipe:
     """Every choice of a run. The defaults are a plain LoRA on MiniLM; the shipped model's are in `training.recipes`."""
 
+    task: Task = Task.SENTIMENT
+    """What the head on the encoder learns to say."""
     encoder: str = MINILM.name
     """A name of `training.encoder`, or the folder of a BERT of your own."""
     layers: int = 0
@@ -104,11 +114,12 @@ class Recipe:
     """Compute in bfloat16 where the processor has units for it; the weights stay in float32."""
 
     def __post_init__(self) -> None:
-        """Take the names of methods and losses as strings too, and refuse what no run can do.
+        """Take the names of tasks, methods and losses as strings too, and refuse what no run can do.
 
         Raises:
             TrainingError: a value is out of its range; the message names it.
         """
+        object.__setattr__(self, "task", _one_of(Task, "task", self.task))
         object.__setattr__(self, "method", _one_of(Method, "method", self.method))
         object.__setattr__(self, "loss", _one_of(Loss, "loss", self.loss))
         for name, low, high in _RANGES:
@@ -174,7 +185,7 @@ _RANGES = (
     ("average", 0, 0.99999),
     ("max_length", 4, 512),
 )
-_NAMED = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Method": (str,), "Loss": (str,)}
+_NAMED = {"int": (int,), "float": (int, float), "bool": (bool,), **dict.fromkeys(("str", "Task", "Method", "Loss"), (str,))}
 
 
 def _check_type(name: str, field: str, expected: str, value: object) -> None:

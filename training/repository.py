@@ -38,8 +38,8 @@ ON_OPENVINO = frozenset({Variant.BF16, Variant.INT8})
 class ServingSpec:
     """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to.
 
-    `columns` is the width of the output: as many as there are labels. `embedding` is the width of a second one that says what
-    the text means, 0 if there is none.
+    `columns` is the width of the output: as many as there are labels; `per_token` says that each token has an answer.
+    `embedding` is the width of a second output that says what the text means, 0 if there is none.
     """
 
     name: str = "sentiment"
@@ -51,6 +51,7 @@ class ServingSpec:
     max_batch_size: int = 64
     preferred_batch_sizes: tuple[int, ...] = (16, 32, 64)
     max_queue_delay_us: int = 2000
+    per_token: bool = False
     variant: Variant = Variant.FP32
 
     @property
@@ -83,7 +84,10 @@ def model_config(spec: ServingSpec) -> pb.ModelConfig:
         max_batch_size=spec.max_batch_size,
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in INPUTS],
-        output=[pb.ModelOutput(name=name, data_type=pb.TYPE_FP32, dims=[width]) for name, width in spec.outputs.items()],
+        output=[
+            pb.ModelOutput(name=name, data_type=pb.TYPE_FP32, dims=[-1, width] if spec.per_token else [width])
+            for name, width in spec.outputs.items()
+        ],
         instance_group=[pb.ModelInstanceGroup(count=spec.instances, kind=kind)],
         dynamic_batching=pb.ModelDynamicBatching(
             preferred_batch_size=spec.preferred_batch_sizes,

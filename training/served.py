@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.adapter import is_of_a_task
 from training.calibrate import read_temperature
 from training.compress.compact import load_compact
 from training.contract import MAX_LENGTH
+from training.errors import TrainingError
 from training.export import export
 from training.onnx_file import write_onnx
 from training.paths import adapter_dir
@@ -41,11 +43,13 @@ def load_served(runtime: str, adapter: Path | None, say: Say) -> Served:
     exported to a folder that is gone afterwards. On "student", `adapter` is the folder of a student.
 
     Raises:
-        TrainingError: there is no such adapter, or its export does not pass its gates.
+        TrainingError: there is no such adapter, it is not of sentiment, or its export does not pass its gates.
     """
     if runtime == STUDENT:
         return _student(adapter or adapter_dir())
     folder = adapter or adapter_dir()
+    if is_of_a_task(folder):
+        raise TrainingError(f"{folder} is of topics or entities, and this is for sentiment; its figures are in its README.md")
     if runtime == "torch":
         trained = load_trained(folder)
         return Served(TorchModel(trained.model), trained.tokenizer, read_temperature(folder))

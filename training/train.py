@@ -10,15 +10,17 @@ from training.adapter import RECIPE_FILE
 from training.calibrate import fit_hardest, write_temperature
 from training.card import model_card
 from training.corpus import Corpus, of_snippets, prepared
-from training.data import load_snippets
+from training.data import DATASET_NAME, Split, load_snippets, of_split
 from training.evaluate import Evaluation, compare, label_indices, predict
+from training.examples import from_snippets
 from training.files import atomic_folder
+from training.finetune.forgetting import changes
 from training.finetune.trainer import TrainingRun, Watch
 from training.makers import Maker, fine_tuned
 from training.meaning import learn_meaning, save_meaning
 from training.model import save_adapter
 from training.predict import TorchModel, logits_of
-from training.recipe import Recipe
+from training.recipe import Recipe, Task
 from training.steps import Say, silent
 from training.tokens import load_tokenizer, token_ids
 from training.trained import Trained, load_trained
@@ -35,6 +37,8 @@ class Order:
     data: Path | None = None
     maker: Maker = fine_tuned
     watch: Watch | None = None
+    going_on_from: Path | None = None
+    """The adapter that the maker goes on from, if it does: what is forgotten is measured against it."""
 
 
 def train(recipe: Recipe, out: Path, say: Say = silent, order: Order | None = None) -> Evaluation:
@@ -53,7 +57,10 @@ def train(recipe: Recipe, out: Path, say: Say = silent, order: Order | None = No
         model, kept, run = order.maker(recipe, corpus, order.watch)
         save_adapter(model, kept, folder)
         run = replace(run, embedding_cosine=_learn_meaning(folder, corpus, say)) if kept.embedding else run
-        return finish(folder, corpus, run, say)
+        evaluation = finish(folder, corpus, run, say)
+        if order.going_on_from:
+            _measure_forgetting(order.going_on_from, folder, corpus, say)
+        return evaluation
 
 
 def finish(folder: Path, corpus: Corpus, run: TrainingRun, say: Say = silent) -> Evaluation:
@@ -70,9 +77,22 @@ def finish(folder: Path, corpus: Corpus, run: TrainingRun, say: Say = silent) ->
     return evaluation
 
 
+def _measure_forgetting(before: Path, folder: Path, corpus: Corpus, say: Say) -> None:
+    """The old set is the test part of what `going_on` replays; the figures go into `metrics.json` and the card."""
+    say("Measuring what was forgotten, on the old test set and the new one")
+    old = from_snippets(of_split(load_snippets(), Split.TEST))
+    found = changes(before, folder, {f"{DATASET_NAME}, old": old, f"{corpus.name}, new": corpus.test_examples})
+    for name, change in found.items():
+        say(change.told(name))
+    measured = json.loads((folder / METRICS_FILE).read_text("utf-8"))
+    measured["changes"] = {name: asdict(change) for name, change in found.items()}
+    (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2) + "\n", "utf-8")
+    write_card(folder)
+
+
 def write_measured(folder: Path, evaluation: Evaluation, run: TrainingRun, corpus: Corpus) -> None:
     """Write `metrics.json` and the model card made from it."""
-    measured = {"run": asdict(run), "manifest": corpus.manifest, "test": asdict(evaluation)}
+    measured = {"task": Task.SENTIMENT.value, "run": asdict(run), "manifest": corpus.manifest, "test": asdict(evaluation)}
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2) + "\n", "utf-8")
     write_card(folder)
 

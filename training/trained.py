@@ -9,9 +9,10 @@ from transformers import PreTrainedModel
 
 from training.adapter import RECIPE_FILE, check_files
 from training.encoder import fetch_encoder
+from training.errors import TrainingError
 from training.model import SentimentModel, load_encoder, load_model
 from training.quiet import quiet_libraries
-from training.recipe import Recipe
+from training.recipe import Recipe, Task
 from training.tokens import tokenizer_json
 
 
@@ -28,10 +29,12 @@ def load_trained(adapter: Path) -> Trained:
     """Return the model of a saved adapter.
 
     Raises:
-        TrainingError: there is no adapter, or its encoder could not be fetched.
+        TrainingError: there is no adapter, it is not of sentiment, or its encoder could not be fetched.
     """
     check_files(adapter)
     recipe = Recipe.read(adapter / RECIPE_FILE)
+    if recipe.task is not Task.SENTIMENT:
+        raise TrainingError(f"{adapter} is a model of {recipe.task}, and this is for sentiment: name another adapter")
     folder = fetch_encoder(recipe.encoder)
     with quiet_libraries():
         model = load_model(adapter, load_encoder(folder, layers=recipe.layers))

@@ -136,6 +136,9 @@ def produce(
     topic: Annotated[str, typer.Argument(help="Topic to write to, such as news or chat.")],
     file: Annotated[Path, typer.Argument(help="File with one message a line; - is standard input.")] = Path("-"),
     text: Annotated[bool, typer.Option("--text", help="Lines are plain text, not JSON objects.")] = False,
+    signals: Annotated[
+        bool, typer.Option("--signals", help="Lines are signals, as `tidings drift --signals` writes them: each is checked.")
+    ] = False,
     rate: Annotated[float, typer.Option(min=0, help="Messages per second; 0 is as fast as it goes.")] = 0,
 ) -> None:
     """Send messages from a file or standard input.
@@ -145,15 +148,20 @@ def produce(
         tidings produce news articles.jsonl --rate 50
 
         echo 'the best phone I ever had' | tidings produce chat --text
+
+        tidings produce sentiment.signals drift.jsonl --signals
     """
     from worker import app
     from worker import produce as producing
 
+    if text and signals:
+        raise typer.BadParameter("lines are plain text or signals, not both", param_hint="--signals")
     settings = app.load_settings()
     from_stdin = str(file) == "-"
     with sys.stdin.buffer if from_stdin else _open(file) as lines:
         total = None if from_stdin else file.stat().st_size
-        sent = producing.produce(settings.kafka, producing.Plan(topic, rate, as_text=text, total_bytes=total), lines)
+        plan = producing.Plan(topic, rate, as_text=text, total_bytes=total, as_signals=signals)
+        sent = producing.produce(settings.kafka, plan, lines)
     typer.echo(f"sent {sent} messages to {topic}", err=True)
 
 

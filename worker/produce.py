@@ -10,17 +10,23 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.adapters.kafka import PlainProducer
+from worker.codec import decode_signal
+from worker.errors import DecodeError, SettingsError
 from worker.messages import OutRecord
 from worker.settings import KafkaSettings
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to send: to which topic, how many a second (0: no limit), plain text or not, how many bytes there are, if known."""
+    """What to send: to which topic, how many a second (0: no limit), plain text or not, how many bytes there are, if known.
+
+    Signals are checked, and sent under their alert keys: those of one key must come to one partition.
+    """
 
     topic: str
     rate: float
     as_text: bool = False
     total_bytes: int | None = None
+    as_signals: bool = False
 
 
 def produce(kafka: KafkaSettings, plan: Plan, lines: BinaryIO) -> int:
@@ -28,19 +34,33 @@ def produce(kafka: KafkaSettings, plan: Plan, lines: BinaryIO) -> int:
 
     Raises:
         RetryableError: there is no such topic, or a record could not be delivered.
+        SettingsError: a line is no signal where signals were to be sent; those before it were.
     """
     producer = PlainProducer(kafka)
     producer.require(plan.topic)
     sent = 0
     try:
         for line in _paced(_shown(lines, plan), plan.rate):
-            producer.send(OutRecord(plan.topic, None, msgspec.json.encode({"text": _text(line)}) if plan.as_text else line))
+            producer.send(_record(plan, line, sent + 1))
             sent += 1
     except KeyboardInterrupt:
         producer.flush()
         return sent
+    except SettingsError:
+        producer.flush()
+        raise
     producer.flush()
     return sent
+
+
+def _record(plan: Plan, line: bytes, number: int) -> OutRecord:
+    if not plan.as_signals:
+        return OutRecord(plan.topic, None, msgspec.json.encode({"text": _text(line)}) if plan.as_text else line)
+    try:
+        signal = decode_signal(line)
+    except DecodeError as error:
+        raise SettingsError(f"line {number} is no signal: {error}; `tidings schema signal` says what one is") from error
+    return OutRecord(plan.topic, signal.alert_key.encode(), line)
 
 
 def _text(line: bytes) -> str:

@@ -22,13 +22,14 @@ import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, Trainer, set_seed
 
 from training import metrics
 from training.calibrate import fit_temperature
 from training.compress.compact import Compact
 from training.compress.rows import LABEL_SIGMA, answer
 from training.data import LABELS, Snippet
+from training.finetune.arguments import arguments
 from training.finetune.trainer import macro_f1_of
 from training.model import SentimentModel, soft_labels
 from training.predict import TorchModel, logits_of
@@ -167,7 +168,7 @@ def distil(teacher: Compact, student: Compact, lessons: Lessons, choices: Distil
     with tempfile.TemporaryDirectory(prefix="tidings-distil-") as folder, quiet_libraries(bars=True):
         trainer = DistillationTrainer(
             model=pupil,
-            args=_arguments(choices, folder),
+            args=arguments(choices, Path(folder), save_strategy="epoch", save_only_model=True, load_best_model_at_end=True),
             train_dataset=_rows_to_learn(teacher, student, lessons, choices),
             eval_dataset=_rows(student, choices, lessons.validation, (), validation),
             data_collator=_collate,
@@ -235,31 +236,3 @@ def _teacher_macro_f1(answers: Answers, lessons: Lessons) -> float:
 
 def _labels(snippets: Sequence[Snippet]) -> metrics.Ints:
     return np.array([LABELS.index(snippet.label) for snippet in snippets], dtype=np.int64)
-
-
-def _arguments(choices: Distillation, folder: str) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=folder,
-        seed=choices.seed,
-        num_train_epochs=choices.epochs,
-        per_device_train_batch_size=choices.batch_size,
-        per_device_eval_batch_size=64,
-        learning_rate=choices.learning_rate,
-        warmup_steps=choices.warmup_share,
-        weight_decay=choices.weight_decay,
-        use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        save_only_model=True,
-        load_best_model_at_end=True,
-        metric_for_best_model="macro_f1",
-        greater_is_better=True,
-        label_names=["labels"],
-        remove_unused_columns=False,
-        report_to=[],
-        disable_tqdm=False,
-        logging_steps=100,
-        dataloader_pin_memory=False,
-    )

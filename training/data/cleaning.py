@@ -89,6 +89,13 @@ def clean(rows: Sequence[Row], rules: Rules | None = None, done: Callable[[int],
     return Cleaned(tuple(kept), dict(changed), tuple(dropped))
 
 
+def agreeing(rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:
+    """Return the rows without repeated texts, and without those that another row contradicts; and the count of both."""
+    dropped: list[Dropped] = []
+    kept = _agreeing(rows, dropped)
+    return kept, dict(Counter(one.reason.value for one in dropped))
+
+
 def without_markup(text: str) -> str:
     """Return the text that a browser would show, if there are tags or entities in it; else the text itself."""
     if not _MARKUP.search(text):

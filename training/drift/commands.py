@@ -17,7 +17,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from training.data.records import Record
     from training.drift.features import Sample
-    from training.drift.statistics import Drift
+    from training.drift.statistics import Drift, Limits
 
 DRIFTED = 3
 """The exit code that says so; 1 is an error, 2 a wrong option."""
@@ -40,6 +40,13 @@ Repository = Annotated[
 Name = Annotated[str, typer.Option(help="The model's name in the repository.")]
 Psi = Annotated[float, typer.Option(min=0, help="A population stability index from here on is drift.")]
 Ks = Annotated[float, typer.Option(min=0, max=1, help="So is this distance of Kolmogorov and Smirnov, if it is no chance.")]
+Signals = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write the findings as signals, for `tidings produce sentiment.signals FILE --signals` and your rules.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
@@ -55,6 +62,7 @@ def drift(
     name: Name = "sentiment",
     psi: Psi = 0.2,
     ks: Ks = 0.15,
+    signals: Signals = None,
     as_json: Json = False,
 ) -> None:
     """Compare live rows with what the model was trained and judged on: lengths, languages, classes, confidence, embeddings.
@@ -68,6 +76,7 @@ def drift(
         tidings drift live.jsonl                   # class mix and confidence
         tidings drift inputs.csv                   # lengths and languages
         tidings drift this-week.jsonl --reference last-week.jsonl --json
+        tidings drift live.jsonl --signals drift.jsonl; tidings produce sentiment.signals drift.jsonl --signals
     """
     from training.command_line import errors_as_one_line
 
@@ -78,7 +87,10 @@ def drift(
 
         folder = (model_repository or repository_dir()) / name
         known = sample(_rows([reference])) if reference else _snapshot(folder)
-        drifts = compare(known, sample(_rows(live)), Limits(psi, ks))
+        limits = Limits(psi, ks)
+        drifts = compare(known, sample(_rows(live)), limits)
+        if signals:
+            _write_signals(signals, drifts, folder, limits)
         _tell(drifts, as_json=as_json)
         if any(one.drifted for one in drifts):
             sys.exit(DRIFTED)
@@ -96,6 +108,23 @@ def _snapshot(folder: Path) -> Sample:
     from training.drift.snapshot import read_or_make
 
     return read_or_make(folder, _say)
+
+
+def _write_signals(path: Path, drifts: Sequence[Drift], folder: Path, limits: Limits) -> None:
+    """Under the version that serves; the time is that of this look, since live rows need not say theirs."""
+    import time
+
+    from training.drift.signals import Watched, lines
+    from training.drift.signals import signals as signals_of
+    from training.files import atomic_path
+    from training.repository import read_contract
+
+    contract = read_contract(folder) or {}
+    version = str(contract.get("model", {}).get("version", "unknown"))
+    with atomic_path(path) as unfinished:
+        found = signals_of(drifts, Watched(folder.name, version, time.time_ns() // 1_000_000), limits)
+        unfinished.write_text(lines(found), "utf-8")
+    _say(f"{len(found)} signals are in {path}; tidings produce sentiment.signals {path} --signals")
 
 
 def _tell(drifts: Sequence[Drift], *, as_json: bool) -> None:

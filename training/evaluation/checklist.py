@@ -106,20 +106,32 @@ def load_suite(folder: Path, cases: int | None = None, seed: int = 0) -> Suite:
 
 def behaviour(predictor: Predictor, suite: Suite, *, progress: bool = False) -> Behaviour:
     """Try the suite on a predictor."""
-    texts = [text for test in suite.tests for case in test.cases for text in case.texts]
+    texts = texts_of(suite)
     answers = answer(predictor, texts, "behaviour" if progress else "")
-    results, start = [], 0
-    for test in suite.tests:
-        verdicts = []
-        for case in test.cases:
-            verdicts.append(RULES[test.rule](answers[start : start + len(case.texts)], case.label))
-            start += len(case.texts)
-        results.append(_result(test, [verdict for verdict in verdicts if verdict is not None]))
+    judged = zip(suite.tests, verdicts(suite, answers), strict=True)
+    results = [_result(test, [one for one in found if one is not None]) for test, found in judged]
     return Behaviour(_mean_of_tests(results), _mean_of_cases(results), results, suite.left_out)
 
 
-def _result(test: Check, verdicts: Sequence[bool]) -> CheckResult:
-    asked, failed = len(verdicts), verdicts.count(False)
+def texts_of(suite: Suite) -> list[str]:
+    """Return the texts of all cases, test by test."""
+    return [text for test in suite.tests for case in test.cases for text in case.texts]
+
+
+def verdicts(suite: Suite, answers: Floats) -> list[list[bool | None]]:
+    """Return of each test what becomes of each case, by the probabilities [texts, 3] of `texts_of`; None if it is not asked."""
+    found, start = [], 0
+    for test in suite.tests:
+        judged = []
+        for case in test.cases:
+            judged.append(RULES[test.rule](answers[start : start + len(case.texts)], case.label))
+            start += len(case.texts)
+        found.append(judged)
+    return found
+
+
+def _result(test: Check, held: Sequence[bool]) -> CheckResult:
+    asked, failed = len(held), held.count(False)
     rate = failed / asked if asked else 0.0
     return CheckResult(test.name, test.capability, test.kind, asked, failed, rate, wilson(failed, asked), test.available)
 

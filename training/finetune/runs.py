@@ -22,7 +22,8 @@ class Run:
     name: str
     recipe: Recipe
     macro_f1: float
-    ece: float
+    ece: float | None
+    """None where the task has none."""
     validation_macro_f1: float
     epochs: float
     seconds: float
@@ -54,8 +55,9 @@ def as_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _read(folder: Path) -> Run:
     try:
         measured = json.loads((folder / _METRICS).read_text("utf-8"))
-        model, run = measured["test"]["parts"]["overall"]["model"], measured["run"]
-        figures = (model["macro_f1"], model["ece"], run["validation_macro_f1"], run["epochs"], run["seconds"])
+        test, run = measured["test"], measured["run"]
+        model = test["parts"]["overall"]["model"] if "parts" in test else test
+        figures = (model["macro_f1"], model.get("ece"), run["validation_macro_f1"], run["epochs"], run["seconds"])
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{folder / _METRICS} is not what `tidings train` writes: {error!r}") from error
     return Run(folder.name, Recipe.read(folder / RECIPE_FILE), *figures)

@@ -21,7 +21,6 @@ from transformers import (
     PreTrainedModel,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
     set_seed,
 )
 from transformers.integrations.integration_utils import TensorBoardCallback
@@ -30,6 +29,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from training import metrics
 from training.errors import TrainingError
 from training.finetune.adversary import FastGradient
+from training.finetune.arguments import arguments
 from training.finetune.objective import Objective, class_weights
 from training.finetune.texts import Row, Text, collate, rows_of, with_reference
 from training.finetune.weights import STATE_FILE, Weights
@@ -82,13 +82,41 @@ class Material:
     rows: list[Row] = field(default_factory=list)
 
 
+def cross_entropy(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Return the plain cross-entropy [] of logits and targets [batch, labels], which an evaluation tells."""
+    return nn.functional.cross_entropy(logits, batch["targets"])
+
+
+def macro_f1_of(prediction: EvalPrediction) -> dict[str, float]:
+    """Return the macro-F1 of logits [n, 3] against label indices [n], as a Trainer asks for it."""
+    predicted = np.asarray(prediction.predictions).argmax(axis=1)
+    return {"macro_f1": float(metrics.macro_f1(metrics.confusion(np.asarray(prediction.label_ids), predicted)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a task brings to a run: a model, a loss, the rows of both parts, and how rows make a batch and are judged.
+
+    `objective` takes the model, logits, embeddings and the batch; `plain` is the loss that an evaluation tells; `judge` answers
+    with `macro_f1`, by which the best weights are chosen.
+    """
+
+    model: SentimentModel
+    objective: Callable[[nn.Module, Tensor, Tensor, dict[str, Tensor]], Tensor]
+    train: list[Row]
+    validation: list[Row]
+    plain: Callable[[Tensor, dict[str, Tensor]], Tensor] = cross_entropy
+    collate: Callable[[Sequence[Row]], dict[str, Tensor]] = collate
+    judge: Callable[[EvalPrediction], dict[str, float]] = macro_f1_of
+
+
 class Finetuner(Trainer):
     """A Trainer with an objective, layer-wise learning rates, adversarial steps and averaged weights."""
 
-    def __init__(self, recipe: Recipe, objective: Objective, weights: Weights, heard: Heard | None, **given: Any) -> None:
+    def __init__(self, recipe: Recipe, job: Job, weights: Weights, heard: Heard | None, **given: Any) -> None:
         super().__init__(**given)
         self.recipe = recipe
-        self.objective: Objective = objective
+        self.job = job
         self.weights = weights
         self.heard = heard
         self.adversary = FastGradient(given["model"], recipe.adversary) if recipe.adversary else None
@@ -100,12 +128,12 @@ class Finetuner(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002 - the base class passes it by name
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and the logits [batch, 3] too if asked."""
+        """Return the loss, and the logits [batch, labels] too if asked."""
         logits, embedding = model(inputs["input_ids"], inputs["attention_mask"], with_embedding=True)
         if return_outputs:
-            loss = nn.functional.cross_entropy(logits.float(), inputs["targets"])
+            loss = self.job.plain(logits.float(), inputs)
             return loss, {"loss": loss, "logits": logits}
-        return self.objective(model, logits, embedding, inputs)
+        return self.job.objective(model, logits, embedding, inputs)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Go through a batch and back; with an adversary, twice."""
@@ -201,34 +229,45 @@ def finetune(recipe: Recipe, material: Material, watch: Watch | None = None) -> 
     Raises:
         TrainingError: a part is empty, or there is nothing to resume from.
     """
-    watch = watch or Watch()
     if not material.train or not material.validation:
         raise TrainingError("a fine-tune needs texts to train on and others to validate with; one part is empty")
     set_seed(recipe.seed)
     rows = _rows(recipe, material)
     targets = torch.tensor([row["targets"] for row in rows])
-    model = material.model or new_model(material.encoder, recipe, _steps(recipe, len(rows)))
-    weights = Weights(model, recipe.average)
+    model = material.model or new_model(material.encoder, recipe, steps_of(recipe, len(rows)))
     objective = Objective(recipe, class_weights(targets) if recipe.class_weights else None)
+    run = learn(recipe, Job(model, objective, rows, rows_of(material.validation, material.tokenizer, recipe.max_length)), watch)
+    model.take_off_prior(targets.mean(dim=0), recipe.prior_strength)
+    return model.eval(), run
+
+
+def learn(recipe: Recipe, job: Job, watch: Watch | None = None) -> TrainingRun:
+    """Train the job's model, which ends with the best of its weights, and return what the run measured.
+
+    Raises:
+        TrainingError: there is nothing to resume from.
+    """
+    watch = watch or Watch()
+    weights = Weights(job.model, recipe.average)
+    more = {"bf16": recipe.bf16 and bf16_pays(), "save_strategy": "epoch" if watch.checkpoints else "no"}
     with _folder(watch) as folder:
         trainer = Finetuner(
             recipe,
-            objective,
+            job,
             weights,
             watch.heard,
-            model=model,
-            args=_arguments(recipe, folder, watch),
-            train_dataset=rows,
-            eval_dataset=rows_of(material.validation, material.tokenizer, recipe.max_length),
-            data_collator=collate,
-            compute_metrics=macro_f1_of,
+            model=job.model,
+            args=arguments(recipe, folder, **more),
+            train_dataset=job.train,
+            eval_dataset=job.validation,
+            data_collator=job.collate,
+            compute_metrics=job.judge,
             callbacks=_callbacks(recipe, weights, watch),
         )
         started = time.perf_counter()
         trainer.train(resume_from_checkpoint=_resumed(folder, weights) if watch.resume else None)
     weights.restore_best()
-    model.take_off_prior(targets.mean(dim=0), recipe.prior_strength)
-    return model.eval(), _run(model, trainer, time.perf_counter() - started)
+    return _run(job.model, trainer, time.perf_counter() - started)
 
 
 def _callbacks(recipe: Recipe, weights: Weights, watch: Watch) -> list[TrainerCallback]:
@@ -258,7 +297,8 @@ def _run(model: SentimentModel, trainer: Finetuner, seconds: float) -> TrainingR
     return TrainingRun(best, epochs, seconds, trained, trained / sum(value.numel() for value in model.parameters()))
 
 
-def _steps(recipe: Recipe, rows: int) -> int:
+def steps_of(recipe: Recipe, rows: int) -> int:
+    """Return how many steps a run over so many rows takes."""
     return math.ceil(math.ceil(rows / recipe.batch_size) * recipe.epochs)
 
 
@@ -278,36 +318,3 @@ def _resumed(folder: Path, weights: Weights) -> str:
         raise TrainingError(f"{folder} holds no checkpoint to go on from: leave out --resume")
     weights.load(Path(last))
     return str(last)
-
-
-def macro_f1_of(prediction: EvalPrediction) -> dict[str, float]:
-    """Return the macro-F1 of logits [n, 3] against label indices [n], as a Trainer asks for it."""
-    predicted = np.asarray(prediction.predictions).argmax(axis=1)
-    return {"macro_f1": float(metrics.macro_f1(metrics.confusion(np.asarray(prediction.label_ids), predicted)))}
-
-
-def _arguments(recipe: Recipe, folder: Path, watch: Watch) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
-        seed=recipe.seed,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=64,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=recipe.warmup_share,
-        weight_decay=recipe.weight_decay,
-        bf16=recipe.bf16 and bf16_pays(),
-        use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        eval_strategy="epoch",
-        save_strategy="epoch" if watch.checkpoints else "no",
-        save_total_limit=1,
-        metric_for_best_model="macro_f1",
-        greater_is_better=True,
-        label_names=["labels"],
-        remove_unused_columns=False,
-        report_to=[],
-        disable_tqdm=False,
-        logging_steps=100,
-        dataloader_pin_memory=False,
-    )

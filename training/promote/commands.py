@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -46,7 +46,9 @@ Rollback = Annotated[bool, typer.Option("--rollback", help="Back to the version 
 Part = Annotated[Split, typer.Option(help="The split that both models are held to, without --input.")]
 Input = Annotated[
     Path | None,
-    typer.Option("--input", "-i", help="Your own set: tab-separated, with a header `text` and `label`.", show_default=False),
+    typer.Option(
+        "--input", "-i", help="Your own set: TSV, CSV, JSONL or Parquet with columns `text` and `label`.", show_default=False
+    ),
 ]
 Beside = Annotated[
     bool, typer.Option("--beside", help="Load it beside the one that serves and leave it there, for workers to shadow.")
@@ -82,7 +84,8 @@ def promote(
 ) -> None:
     """Move a version of the model into service if it is not worse than the one that serves, and back.
 
-    Accuracy (McNemar), macro-F1 (paired interval), calibration, behaviour under disturbances and latency must not be worse.
+    Accuracy (McNemar), macro-F1 (paired interval), calibration, behaviour under disturbances, CheckList where TIDINGS_DATA_DIR
+    has it, and latency must not be worse.
     Then Triton loads it beside the old one, contract.json is exchanged, running workers go over between two batches, and the
     old one is unloaded when nobody asks for it. No request fails. Exit code 1: a gate failed, and all is as it was.
 
@@ -108,16 +111,16 @@ def promote(
             raise TrainingError("name one thing to promote: VERSION, --adapter or --model; or --rollback alone")
         servers, drain = [Server(url, name) for url in triton], promotion.Drain(quiet_s, patience_s)
         if rollback:
-            _tell(promotion.rollback(folder, servers, drain, _say), [], as_json=as_json)
+            _tell(promotion.rollback(folder, servers, drain, _say), [], (), as_json=as_json)
             return
         with _candidate(folder, version, adapter, model) as candidate:
             if beside:
                 _tell_beside(promotion.load_beside(folder, candidate, servers, _say).number, as_json=as_json)
                 return
-            checks = _judged(folder, candidate, (split, input_), Bounds(latency=max_latency_ratio))
+            checks, skipped = _judged(folder, candidate, (split, input_), Bounds(latency=max_latency_ratio))
             passed = all(check.ok for check in checks)
             moved = _moved(folder, candidate, servers, drain, checks) if passed and not dry_run else None
-        _tell(moved, checks, as_json=as_json)
+        _tell(moved, checks, skipped, as_json=as_json)
         if not passed:
             sys.exit(1)
 
@@ -149,16 +152,18 @@ def _exported(adapter: Path | None, folder: Path, scratch: Path) -> Path:
     return export(adapter, scratch, spec, say=_say).folder
 
 
-def _judged(folder: Path, candidate: Version, data: tuple[Split, Path | None], bounds: Bounds) -> list[Check]:
+def _judged(
+    folder: Path, candidate: Version, data: tuple[Split, Path | None], bounds: Bounds
+) -> tuple[list[Check], tuple[str, ...]]:
     from training.data import load_snippets, of_split
-    from training.examples import from_snippets, read_tsv
+    from training.examples import from_snippets, read_examples
     from training.promote import gates, versions
     from training.promote.measuring import measure
 
     split, file = data
-    examples = read_tsv(file) if file else from_snippets(of_split(load_snippets(), split))
+    examples = read_examples(file) if file else from_snippets(of_split(load_snippets(), split))
     pair = measure(versions.serving(folder), candidate, examples, _say)
-    return gates.judge(pair.true, pair.groups, pair.serving, pair.candidate, bounds)
+    return gates.judge(pair.true, pair.groups, pair.serving, pair.candidate, bounds), pair.skipped
 
 
 def _moved(folder: Path, candidate: Version, servers: Sequence[Server], drain: Drain, checks: Sequence[Check]) -> Moved:
@@ -176,9 +181,10 @@ def _tell_beside(number: str, *, as_json: bool) -> None:
     typer.echo(f"to have it serve: tidings promote {number}")
 
 
-def _tell(moved: Moved | None, checks: Sequence[Check], *, as_json: bool) -> None:
+def _tell(moved: Moved | None, checks: Sequence[Check], skipped: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        told = {"moved": asdict(moved) if moved else None, "checks": [asdict(check) for check in checks]}
+        told: dict[str, Any] = {"moved": asdict(moved) if moved else None, "checks": [asdict(check) for check in checks]}
+        told["skipped"] = list(skipped)
         typer.echo(json.dumps(told, indent=2))
         return
     if checks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Measured:
     probabilities: Floats
     disturbed: Mapping[str, Floats]
     seconds: Sequence[float]
+    held: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Of each capability of CheckList whether each case held [cases]; nothing where the suite is not at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,19 @@ def _behaviour(serving: Measured, candidate: Measured, bounds: Bounds) -> list[C
         was, now = (_flips(measured.probabilities, measured.disturbed[name]) for measured in (serving, candidate))
         most = was + bounds.flips
         checks.append(Check(f"labels moved by {name}", now <= most, was, now, f"at most {most:.4f}"))
+    return [*checks, *_capabilities(serving, candidate, bounds)]
+
+
+def _capabilities(serving: Measured, candidate: Measured, bounds: Bounds) -> list[Check]:
+    """The same cases were put to both, so they are paired; several tests share one significance (Bonferroni)."""
+    both = sorted(serving.held.keys() & candidate.held.keys())
+    level = bounds.significance / max(1, len(both))
+    checks = []
+    for name in both:
+        was, now = serving.held[name], candidate.held[name]
+        p = mcnemar(was, now)
+        asked = f"no significant loss on {len(was)} cases: McNemar p {p:.3f}, at least {level:.3g}"
+        checks.append(Check(f"CheckList failures, {name}", p >= level, float((~was).mean()), float((~now).mean()), asked))
     return checks
 
 

@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.data import LABELS
+from training.evaluation.checklist import Suite, load_suite, texts_of, verdicts
+from training.evaluation.folder import MissingDataError, data_dir
 from training.examples import Example
 from training.metrics import Floats, Ints
 from training.promote.answering import FileModel
@@ -21,6 +24,8 @@ from training.tokens import pad
 _ROUNDS = 7
 _ROUND_TEXTS = 32
 _DISTURBED_TEXTS = 500
+_CASES = 20
+"""Of each of CheckList's 38 tests: enough to see a capability that is lost, in about a minute."""
 
 
 def _shift_digits(text: str) -> str:
@@ -44,10 +49,12 @@ class Pair:
     groups: Sequence[str]
     serving: Measured
     candidate: Measured
+    skipped: tuple[str, ...] = ()
+    """What was not measured, and why."""
 
 
 def measure(serving: Version, candidate: Version, examples: Sequence[Example], say: Say) -> Pair:
-    """Ask both models for the examples, for disturbed ones, and against the clock, taking turns."""
+    """Ask both models for the examples, for disturbed ones, for CheckList's where it is, and against the clock, by turns."""
     subjects = FileModel(serving), FileModel(candidate)
     texts = [example.text for example in examples]
     say(f"Asking both models for {len(texts):,} texts")
@@ -56,9 +63,29 @@ def measure(serving: Version, candidate: Version, examples: Sequence[Example], s
     some = np.random.default_rng(0).permutation(len(texts))[:_DISTURBED_TEXTS]
     disturbed = [_disturbed(subject, texts, some, plain) for subject, plain in zip(subjects, said, strict=True)]
     seconds = _timed(subjects, [texts[index] for index in some[:_ROUND_TEXTS]])
-    both = [Measured(*parts) for parts in zip(said, disturbed, seconds, strict=True)]
+    suite, skipped = _suite()
+    say(skipped[0] if suite is None else f"Asking both models for {sum(len(test.cases) for test in suite.tests):,} cases")
+    held = [_held(subject, suite) for subject in subjects]
+    both = [Measured(*parts) for parts in zip(said, disturbed, seconds, held, strict=True)]
     true = np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
-    return Pair(true, [example.group for example in examples], both[0], both[1])
+    return Pair(true, [example.group for example in examples], both[0], both[1], skipped)
+
+
+def _suite() -> tuple[Suite | None, tuple[str, ...]]:
+    try:
+        return load_suite(data_dir(), _CASES), ()
+    except MissingDataError as error:
+        return None, (f"CheckList is skipped: {error}",)
+
+
+def _held(subject: FileModel, suite: Suite | None) -> dict[str, NDArray[np.bool_]]:
+    """Whether each case held, by capability; a case that is not asked of an answer did nothing wrong."""
+    found: dict[str, list[bool]] = {}
+    if suite is not None:
+        judged = verdicts(suite, subject.say(texts_of(suite), progress="Behaving"))
+        for test, cases in zip(suite.tests, judged, strict=True):
+            found.setdefault(test.capability, []).extend(one is not False for one in cases)
+    return {name: np.array(cases) for name, cases in found.items()}
 
 
 def _disturbed(subject: FileModel, texts: Sequence[str], some: Ints, plain: Floats) -> dict[str, Floats]:

@@ -10,11 +10,14 @@ from rich.console import Console
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from worker.alert.rules import RuleSet
     from worker.backtest.inputs import Input
     from worker.backtest.report import Report
     from worker.backtest.running import Plan
     from worker.backtest.scoring import Labels
+    from worker.settings import Settings
 
 _WIDE = 200
 
@@ -30,6 +33,10 @@ def backtest(
     labels: Annotated[Path | None, typer.Option("--labels", help="Incidents as JSON lines, to hold the alerts to.")] = None,
     grace: Annotated[str, typer.Option("--grace", help="So long after its end an alert still counts for an incident.")] = "5m",
     compare: Annotated[Path | None, typer.Option("--compare", help="Another rule file: what would it change?")] = None,
+    shadow: Annotated[
+        bool,
+        typer.Option("--shadow", help="The input is sentiment.shadow: alerts by the second model beside those by the first."),
+    ] = False,
     lateness: Annotated[
         str | None, typer.Option("--allowed-lateness", help="Such as 5s; as alert.allowed_lateness_s has it unless given.")
     ] = None,
@@ -52,21 +59,27 @@ def backtest(
         tidings backtest --input signals.jsonl --labels incidents.jsonl --plot timeline.png
 
         tidings backtest --input signals.parquet --labels incidents.jsonl --compare stricter.yaml
+
+        tidings backtest --input sentiment.shadow --shadow
     """
     from worker.app import load_settings
-    from worker.backtest import inputs, running, timeline
+    from worker.backtest import running, timeline
 
+    if shadow and compare:
+        raise typer.BadParameter("two models are compared under one rule file", param_hint="--compare")
     settings = load_settings()
     lateness_ms = round(settings.alert.allowed_lateness_s * 1_000)
     if lateness is not None:
         lateness_ms = _milliseconds("--allowed-lateness", lateness)
-    plan = running.Plan(_rules(rules), _rules(compare) if compare else None, lateness_ms, strict)
+    known = _rules(rules)
+    plan = running.Plan(known, known if shadow else _rules(compare) if compare else None, lateness_ms, strict)
+    names = ("serving", "shadow") if shadow else (str(rules), str(compare))
     grace_ms = _milliseconds("--grace", grace)
     held_to = _labels(labels, grace_ms) if labels else None
     if plot:
         timeline.require_matplotlib()
-    with inputs.opened(source, settings.kafka, round(settings.score.max_future_s * 1_000)) as opened:
-        report = _report(opened, plan, held_to, (str(rules), str(compare)))
+    with _opened(source, settings, shadow=shadow) as opened:
+        report = _report(opened, plan, held_to, names)
         _tell(report, limit, as_json=as_json)
         if report.ran.interrupted:
             raise typer.Exit(130)
@@ -74,6 +87,15 @@ def backtest(
             drawing = timeline.Drawing(plot, keys or (), max_keys)
             timeline.draw(opened, plan, report, held_to.incidents if held_to else (), drawing)
             typer.echo(f"drew {plot}", err=True)
+
+
+def _opened(source: str, settings: "Settings", *, shadow: bool) -> "AbstractContextManager[Input]":
+    from worker.backtest import inputs
+    from worker.backtest import shadow as shadowed
+
+    if shadow:
+        return shadowed.opened(source, settings.kafka)
+    return inputs.opened(source, settings.kafka, round(settings.score.max_future_s * 1_000))
 
 
 def _report(opened: "Input", plan: "Plan", labels: "Labels | None", names: tuple[str, str]) -> "Report":

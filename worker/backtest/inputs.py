@@ -31,12 +31,16 @@ class Fault(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Signals, and ticks, of one partition in their order; what could not be read among them; how much of the input it was."""
+    """Signals, and ticks, of one partition in their order; what could not be read among them; how much of the input it was.
+
+    `other` are the signals of the other side, where that is not decided on the same ones (`worker.backtest.shadow`).
+    """
 
     partition: int
     signals: list[Signal] | list[Signal | Control]
     faults: list[Fault]
     done: int
+    other: list[Signal] | None = None
 
 
 class Input(Protocol):
@@ -154,6 +158,12 @@ class Topic:
         return Batch(records[0].partition, placed, faults, len(records))
 
 
+def is_file(name: str) -> bool:
+    """Tell whether the name is a file's rather than a topic's."""
+    path = Path(name)
+    return path.exists() or path.suffix in _FILE_ENDINGS or len(path.parts) > 1
+
+
 @contextmanager
 def opened(name: str, kafka: KafkaSettings, max_future_ms: int = _MAX_FUTURE_MS) -> Iterator[Input]:
     """Open the file of that name, else the topic.
@@ -164,7 +174,7 @@ def opened(name: str, kafka: KafkaSettings, max_future_ms: int = _MAX_FUTURE_MS)
         RetryableError: there is no such topic, or the cluster did not answer.
     """
     path = Path(name)
-    if path.exists() or path.suffix in _FILE_ENDINGS or len(path.parts) > 1:
+    if is_file(name):
         yield ParquetFile(path) if path.suffix in {".parquet", ".pq"} else JsonLines(path)
         return
     from worker.adapters.kafka import TopicSnapshot  # noqa: PLC0415 - a file needs no client

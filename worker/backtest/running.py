@@ -18,7 +18,7 @@ MAX_FAULTS = 100
 
 
 class Plan(NamedTuple):
-    """Under which rules, and beside which others; how late a signal may be; whether a line that cannot be read ends it."""
+    """Under which rules, and beside which others, of two models the same; how late a signal may be; if a bad line ends it."""
 
     rules: RuleSet
     other: RuleSet | None
@@ -66,8 +66,10 @@ def run(source: Input, plan: Plan) -> Ran:
         with progress_bar("backtest", source.total) as bar:
             for batch in source.batches():
                 faults.note(batch.faults, strict=plan.strict)
-                for test in tests:
-                    test.take(batch.partition, batch.signals)
+                for test, signals in zip(
+                    tests, (batch.signals, batch.signals if batch.other is None else batch.other), strict=False
+                ):
+                    test.take(batch.partition, signals)
                 bar.advance(bar.task_ids[0], batch.done)
     except KeyboardInterrupt:
         interrupted = True

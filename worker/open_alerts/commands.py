@@ -41,6 +41,7 @@ Acknowledged = Annotated[bool | None, typer.Option("--acknowledged/--not-acknowl
 Comment = Annotated[str, typer.Option("--comment", "-c", help="Why; everybody sees it.")]
 Author = Annotated[str | None, typer.Option("--author", help="Who; by default the user of the system.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait until the alert role has taken it.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Also which words drove the predictions; needs the training package.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
@@ -93,15 +94,20 @@ def list_alerts(
     typer.echo(f"{len(events):,} open alert{'' if len(events) == 1 else 's'}", err=True)
 
 
-def show(alert_id: Id, as_json: Json = False) -> None:
+def show(alert_id: Id, explain: Explain = False, as_json: Json = False) -> None:
     """Show everything about an alert, open or not: why it fires, the messages that weighed most, its history.
+
+    With --explain the model is asked again, without each word in turn, about the messages in the evidence as they stand there;
+    with --json that is one line more.
 
     tidings alerts show 3f2a9c0d11e4b7aa
 
     tidings alerts show 3f2a --json
+
+    tidings alerts show 3f2a --explain
     """
     from worker.errors import SelectionError
-    from worker.open_alerts import showing
+    from worker.open_alerts import explaining, showing
     from worker.open_alerts.history import Past, events
 
     settings = _settings()
@@ -112,11 +118,16 @@ def show(alert_id: Id, as_json: Json = False) -> None:
         problem = "more than one alert has an id that begins with" if past or found else "there is no alert"
         raise SelectionError(f"{problem} {alert_id}; `tidings alerts list` and `tidings alerts history` show the ids")
     latest = (found or past)[-1]
+    words = explaining.explained(latest, settings.model.repository) if explain else None
     if as_json:
         for event in past or [latest]:
             typer.echo(showing.as_json(event))
-    else:
-        _console().print(showing.whole(latest, past))
+        if words:
+            typer.echo(explaining.as_json(words))
+        return
+    _console().print(showing.whole(latest, past))
+    if words:
+        _console().print(explaining.shown(words, latest.model))
 
 
 def ack(alert_id: Id, comment: Comment, author: Author = None, wait: Wait = 10.0, as_json: Json = False) -> None:

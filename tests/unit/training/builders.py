@@ -85,10 +85,9 @@ def tiny_world(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     (folder / "tokenizer.json").write_text(tokenizer_file(), "utf-8")
     for module in (training.makers, training.meaning, training.tokens, training.trained):
         monkeypatch.setattr(module, "fetch_encoder", lambda _name="": folder)
-    monkeypatch.setattr(
-        training.meaning, "load_glosses", lambda _count, _seed: [f"{word}: the very {word}" for word in WORDS[4:]]
-    )
-    for module in (training.build, training.train, training.command_line):
+    glosses = [f"{word}: the very {word}" for word in WORDS[4:]]
+    monkeypatch.setattr(training.meaning, "load_glosses", lambda _count, _seed: glosses)
+    for module in (training.build, training.makers, training.train, training.command_line):
         monkeypatch.setattr(module, "load_snippets", snippets)
     return folder
 

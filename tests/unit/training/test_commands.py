@@ -138,7 +138,7 @@ def test_training_takes_a_recipe_and_single_values(app: typer.Typer, small, tmp_
 
 
 def test_your_own_data_is_trained_on(app: typer.Typer, small, tmp_path) -> None:
-    """What `tidings data prepare` made of a file, under its own name in the card."""
+    """What `tidings data prepare` made of a file, under its own name in the card; and on from there, telling of both."""
     draw = random.Random(3)
     words = {"good": "positive", "bad": "negative", "plain": "neutral"}
     lines = []
@@ -155,15 +155,31 @@ def test_your_own_data_is_trained_on(app: typer.Typer, small, tmp_path) -> None:
     assert "mine" in card
     assert "ICWSM" not in card
 
+    shown = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "c"), "--from", str(tmp_path / "b")])
+    assert shown.exit_code == 0, shown.output
+    measured = json.loads((tmp_path / "c" / "metrics.json").read_text())
+    assert list(measured["changes"]) == ["icwsm-2014, old", "mine, new"]
+    for name, change in measured["changes"].items():
+        assert change["change"] == pytest.approx(change["after"] - change["before"])
+        assert f"On {name} ({change['rows']:,} rows): macro-F1 {change['before']:.3f} before" in shown.stderr
+        assert f"| {name} | {change['rows']:,} |" in (tmp_path / "c" / "README.md").read_text()
+    assert measured["changes"]["mine, new"]["after"] == pytest.approx(measured["test"]["parts"]["overall"]["model"]["macro_f1"])
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--set", "epochs"], "expected name=value"),
         (["--set", "epoch=2"], "unknown field 'epoch'"),
-        (["--recipe", "nowhere"], "no recipe nowhere: give the path of a JSON file, or one of lora, sentiment"),
+        (
+            ["--recipe", "nowhere"],
+            "no recipe nowhere: give the path of a JSON file, or one of entities, lora, sentiment, topics",
+        ),
         (["--data", "nowhere"], "was not made by `tidings data prepare`"),
         (["--resume"], "leave out --resume"),
+        (["--set", "task=topics"], "the task topics needs labelled texts of yours: --data FILE"),
+        (["--set", "task=topics", "--data", "x.jsonl", "--shots", "8"], "are for sentiment; topics are learned from a whole"),
+        (["--set", "task=mood"], "task is 'mood', where one of sentiment, topics, entities belongs"),
     ],
 )
 def test_what_cannot_be_trained_is_answered_in_one_line(app: typer.Typer, small, options: list[str], message: str) -> None:

@@ -7,8 +7,9 @@ from tests.unit.training.builders import tokenizer_file
 from tests.unit.training.finetune.builders import TINY, encoder, texts
 from training.errors import TrainingError
 from training.evaluation.predictors import ModelPredictor
-from training.explain import Explanation, gradients, occlusion, shown
+from training.explain import Explanation, occlusion, shown
 from training.finetune.trainer import Material, finetune
+from training.gradients import gradients
 from training.predict import TorchModel
 from training.quiet import quiet_libraries
 from training.trained import Trained

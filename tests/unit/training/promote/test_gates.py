@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,3 +88,20 @@ def test_a_check_says_what_was_asked() -> None:
     told: dict[str, Any] = {name: check.asked for name, check in checks.items()}
     assert "McNemar p 0.000" in told["accuracy"]
     assert told["seconds a round"] == "1.00 times as long, at most 1.2"
+
+
+def test_a_capability_that_is_lost_does_not_pass() -> None:
+    """The same cases are put to both: a significant loss in one capability is refused by its name, a trifle is not."""
+    held = {name: np.arange(200) % 10 > 0 for name in ("negation", "robustness")}
+    lost = {**held, "negation": np.arange(200) % 5 > 0}
+    trifle = {**held, "negation": held["negation"] & (np.arange(200) > 2)}
+
+    def checks(now: dict[str, Any]) -> dict[str, Check]:
+        plain = measured(right(0.8))
+        before, after = replace(plain, held=held), replace(plain, held=now)
+        return {check.name: check for check in judge(TRUE, GROUPS, before, after, Bounds())}
+
+    found = checks(lost)["CheckList failures, negation"]
+    assert (found.ok, found.serving, found.candidate) == (False, 0.1, 0.2)
+    assert checks(lost)["CheckList failures, robustness"].ok
+    assert all(check.ok for check in checks(trifle).values())

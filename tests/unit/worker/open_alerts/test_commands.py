@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from tests.unit.worker.alert.builders import event
 from tests.unit.worker.open_alerts.builders import FILM, P0, SONG, TAKEN, TOPIC, InMemoryShelf, book, shelf
 from worker.cli import build
 from worker.errors import RetryableError, SelectionError
-from worker.messages import AlertEvent, Origin, Sample, Silence
-from worker.open_alerts import commands, history, showing
+from worker.messages import AlertEvent, ModelRef, Origin, Sample, Silence
+from worker.open_alerts import commands, explaining, history, showing
 from worker.open_alerts.actions import Desk
 from worker.settings import Settings
 
@@ -135,6 +136,26 @@ def test_history_and_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(run("show", "none").exception, SelectionError)
     monkeypatch.setattr(history, "events", past_of())
     assert [one["alert_id"] for one in lines("show", SONG.alert_id)] == ["f22b"], "an alert that is not relayed yet"
+
+
+@pytest.mark.usefixtures("held")
+def test_show_explains_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line of JSON more, or the words below; without being asked nothing is loaded."""
+    monkeypatch.setattr(history, "events", past_of(FILM))
+
+    def explained(alert: AlertEvent, repository: Path) -> explaining.Explained:
+        words = (explaining.Word("bad", 2, 5, 0.4),)
+        text = f"a bad {alert.alert_id} in {repository}"
+        one = explaining.Explanation(text, "negative", {"negative": 0.875}, "occlusion", words)
+        return explaining.Explained(ModelRef("sentiment", "2"), (one,))
+
+    monkeypatch.setattr(explaining, "explained", explained)
+    event_line, words_line = lines("show", "f11", "--explain")
+    assert event_line["alert_id"] == "f11a"
+    assert words_line["explanations"][0]["words"] == [{"word": "bad", "start": 2, "end": 5, "weight": 0.4}]
+    shown = run("show", "f11", "--explain").stdout
+    assert all(word in shown for word in ("negative 0.88", "a bad f11a in triton_repo", "sentiment version 2"))
+    assert "words that drove" not in run("show", "f11").stdout
 
 
 def test_nothing_in_an_alert_steers_the_terminal() -> None:
