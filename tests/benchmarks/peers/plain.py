@@ -44,7 +44,7 @@ class OnnxClassifier(PreTrainedModel):
 class Classification(TextClassificationPipeline):
     """transformers' own, but for the answer, which is no `ModelOutput`."""
 
-    def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> Any:
+    def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> Any:  # noqa: ARG002 - transformers' own
         inputs = {name: input_tensors[name] for name in ("input_ids", "attention_mask")}
         return {"logits": self.model(**inputs).logits}
 
