@@ -149,7 +149,7 @@ def _quantiles(sent: dict[str, float], seen: dict[str, dict[str, float]], moment
     }
     for what, moments_of in due.items():
         took = sorted((seen[what].get(key, float("inf")) - due_s) * 1000 for key, due_s in moments_of.items())
-        found[what] = {name: quantile(took, share) for name, share in SHARES.items()}
+        found[what] = {name: quantile(took, share) for name, share in SHARES.items()}  # infinite where it was never seen
         found[what]["unseen"] = sum(ms == float("inf") for ms in took)
     return found
 
