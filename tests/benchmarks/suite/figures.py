@@ -37,8 +37,8 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Figure:
 
 def from_json(value: Mapping[str, Any]) -> Figure:
     """Return what `Figure.as_json` made."""
-    parts = (math.inf if one is None else one for one in (value["value"], *value["spread"]))
-    return Figure(*parts, value["rounds"])
+    middle, low, high = (math.inf if one is None else float(one) for one in (value["value"], *value["spread"]))
+    return Figure(middle, low, high, value["rounds"])
 
 
 def rounded(value: float, digits: int = 4) -> float:

@@ -44,6 +44,14 @@ def test_what_was_never_seen_took_forever() -> None:
     assert found["predictions"]["p99"] == float("inf")
 
 
+def test_what_is_asked_of_p99_is_made_of_what_was_measured() -> None:
+    """Deadline 50 ms, 20 texts a batch at 100 texts/s, commits of 30 ms: twice 280 ms; nothing is asked before it is known."""
+    page = {"tidings_batches_total": 5.0, "tidings_batch_texts_total": 100.0}
+    page |= {"tidings_commit_seconds_sum": 0.3, "tidings_commit_seconds_count": 10.0}
+    assert latency.asked_ms(page, 100.0, 50.0) == pytest.approx(560)
+    assert latency.asked_ms({}, 100.0, 50.0) == float("inf")
+
+
 def test_batches_hold_every_text_once() -> None:
     """However they are cut; sorted ones are padded to their longest, the worker's to their bucket."""
     rows = [[7] * length for length in (3, 9, 5, 16, 2, 9)]
