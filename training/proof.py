@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from training import gates
-from training.contract import BUCKETS, MAX_LENGTH
+from training.contract import BUCKETS, FINE_BUCKETS, MAX_LENGTH
 from training.evaluate import Comparison, Predictions, compare, label_indices
 from training.examples import Example
 from training.gates import Agreement, Lengths
@@ -45,7 +45,9 @@ def prove(exported: LogitsModel, reference: LogitsModel, subject: Subject, say: 
     texts = [example.text for example in subject.examples]
     rows = token_ids(load_tokenizer(subject.tokenizer, MAX_LENGTH), texts)
     say("Checking that no answer depends on its neighbours in a batch")
-    lengths = Lengths(BUCKETS, alone_padded=subject.variant is not Variant.FP32)
+    # In float32 a text is held to its own answer unpadded, at lengths far apart: so no length between them can differ.
+    exact = subject.variant is Variant.FP32
+    lengths = Lengths(BUCKETS if exact else FINE_BUCKETS, alone_padded=not exact)
     alone = gates.neighbours(exported, rows, lengths, subject.temperature)
     say("Checking parity with the torch model")
     logits = logits_of(exported, rows)

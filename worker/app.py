@@ -48,6 +48,7 @@ from worker.score.contract import (
     AnyContract,
     Contract,
     EmbeddingContract,
+    buckets_of,
     mismatches,
     onnx_mismatches,
     parse_contract,
@@ -320,7 +321,7 @@ def build_notify(settings: Settings, stack: ExitStack, start: Start) -> NotifyRo
 def _score_options(settings: Settings, contract: Contract, encoder: Encoder | None = None) -> ScoreOptions:
     score, kafka = settings.score, settings.kafka
     most = min(score.batch_texts, contract.max_batch_size, *([encoder.contract.max_batch_size] if encoder else []))
-    limits = BatchLimits(contract.buckets, score.batch_tokens, most, float(score.deadline_ms))
+    limits = BatchLimits(buckets_of(contract, score.buckets), score.batch_tokens, most, float(score.deadline_ms))
     return ScoreOptions(
         inputs=kafka.input_topics,
         predictions=kafka.topics.predictions,

@@ -19,6 +19,7 @@ from worker.notify import commands as notify
 from worker.open_alerts import commands as open_alerts
 from worker.review import commands as review
 from worker.rule_files import commands as rule_files
+from worker.tune import commands as tune
 
 console = Console()
 
@@ -61,6 +62,7 @@ def register(app: typer.Typer) -> None:
     open_alerts.register(app)
     backtest.register(app)
     rule_files.register(app)
+    tune.register(app)
     notify.register(app)
     review.register(app)
     feedback.register(app)

@@ -152,6 +152,8 @@ class ScoreSettings(Section):
     """Texts like yours, one a line, that described topics are calibrated on; by default those that came with the model."""
     background_share: Annotated[float, Field(ge=0.0005, le=0.5)] = 0.02
     """A described topic takes in this share of the background, unless the watchlist gives it a threshold."""
+    buckets: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    """Lengths in tokens that texts are padded to, rising to the model's maximum; by default, and on TensorRT only, its own."""
     batch_tokens: Count = 2048
     """A batch is full at this many padded tokens."""
     batch_texts: Count = 64

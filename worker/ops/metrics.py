@@ -37,8 +37,19 @@ SCORE_COUNTS = (
     _Count("duplicates", "tidings_duplicates", "Messages whose text was seen before."),
     _Count("releases", "tidings_model_releases", "How often the worker went over to another version of the model."),
     _Count("batches", "tidings_batches", "Batches that the model answered."),
+    _Count("cache_hits", "tidings_sentiments_from_memory", "Messages whose text the model was not asked about again."),
+    _Count("batch_texts", "tidings_batch_texts", "Texts in the batches that the model answered."),
+    _Count("batch_room", "tidings_batch_text_places", "Texts that those batches had room for, at their bucket's limit."),
     _Count("padded", "tidings_batch_token_places", "Token places sent to the model, padding included."),
     _Count("tokens", "tidings_batch_tokens", "Tokens sent to the model; the rest of the places is padding."),
+    _Count("decode_s", "tidings_score_decode_seconds", "Seconds of decoding, matching and looking for duplicates."),
+    _Count(
+        "queue_s", "tidings_score_queue_seconds", "Seconds that batches waited for the model, from their oldest text's arrival."
+    ),
+    _Count("tokenise_s", "tidings_score_tokenise_seconds", "Seconds of tokenising."),
+    _Count("infer_s", "tidings_score_infer_seconds", "Seconds that batches were with the model; some at the same time."),
+    _Count("publish_s", "tidings_score_publish_seconds", "Seconds of making the records of scored messages."),
+    _Count("commit_s", "tidings_score_commit_seconds", "Seconds that the role waited for commits."),
 )
 ALERT_COUNTS = (
     _Count("signals", "tidings_alert_signals", "Signals whose effects are stored."),

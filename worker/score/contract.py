@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from worker.errors import ContractError
+from worker.errors import ContractError, SettingsError
 from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
 
@@ -256,6 +256,19 @@ def _reading_mismatches(before: Contract, after: Contract) -> list[str]:
     if after.max_batch_size < before.max_batch_size:
         wrong.append(f"it takes {after.max_batch_size} texts at once, not {before.max_batch_size}")
     return wrong
+
+
+def buckets_of(contract: Contract, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the lengths that texts are padded to: those wanted, by default the contract's.
+
+    Raises:
+        SettingsError: they do not rise, or some text would fit none of them.
+    """
+    if wanted and (sorted(set(wanted)) != list(wanted) or wanted[-1] != contract.max_length):
+        raise SettingsError(
+            f"score.buckets: expected rising lengths that end at the model's own maximum, {contract.max_length}"
+        )
+    return wanted or contract.buckets
 
 
 def tokenizer_mismatches(contract: Contract, body: bytes) -> list[str]:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,11 +39,19 @@ class InferenceLimits(msgspec.Struct, frozen=True):
     width: int = len(LABELS)
 
 
+class Spent(NamedTuple):
+    """Seconds that batches have waited for the model, from the arrival of their oldest text, and been with it, all added up."""
+
+    waiting_s: float = 0.0
+    asking_s: float = 0.0
+
+
 class _Answer(msgspec.Struct, Generic[T], frozen=True):
     epoch: int
     trial: Trial[T] | None
     """None for the canary."""
     logits: "Future[Logits]"
+    sent_s: float
 
 
 class Inference(Generic[T]):
@@ -75,6 +83,7 @@ class Inference(Generic[T]):
         self._successor: Model | None = None
         self.breaker = Breaker(since_s=monotonic())
         """Where the breaker stands; may be read from any thread."""
+        self.spent = Spent()
 
     def dispatch(self) -> None:
         """Send what is due: the canary when it is needed, and batches as far as there is room in flight."""
@@ -149,15 +158,18 @@ class Inference(Generic[T]):
         self._send(Batch(bucket, (Tokenised(self._limits.canary, 0, None),)), None)
 
     def _send(self, batch: Batch[Any], trial: Trial[T] | None) -> None:
-        epoch = self._epoch
+        epoch, sent_s = self._epoch, self._monotonic()
         logits = self._model.submit(pad(batch, self._limits.pad_id))
-        logits.add_done_callback(lambda done: self._answers.put(_Answer(epoch, trial, done)))
+        logits.add_done_callback(lambda done: self._answers.put(_Answer(epoch, trial, done, sent_s)))
 
     def _heed(self, answer: _Answer[T]) -> Iterator[tuple[Batch[T], Logits]]:
         if answer.trial is None:
             self._heed_canary(answer.logits)
             return
         self._in_flight -= 1
+        arrived_s = min(text.arrived_ms for text in answer.trial.batch.texts) / 1000
+        waited_s, asked_s = self.spent
+        self.spent = Spent(waited_s + answer.sent_s - arrived_s, asked_s + self._monotonic() - answer.sent_s)
         if answer.epoch != self._epoch:
             return
         outcome = self._read(answer.logits, len(answer.trial.batch.texts))

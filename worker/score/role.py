@@ -19,6 +19,7 @@ from worker.score.batching import Batch, Batcher, BatchLimits, Tokenised
 from worker.score.bisection import Refusal
 from worker.score.breaker import Breaker, BreakerLimits
 from worker.score.calibration import Calibration
+from worker.score.counts import ScoreCounts
 from worker.score.dedupe import DuplicateIndex, Known
 from worker.score.inference import Inference, InferenceLimits, Logits
 from worker.score.intake import HandLimits, Hold, InHand, hold
@@ -81,22 +82,6 @@ class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_poll_records: int = 500
     drain_timeout_s: float = 25.0
     review: ReviewPolicy | None = None
-
-
-class ScoreCounts(msgspec.Struct):
-    """What the role has done since it started; `padded` and `tokens` count token places sent and those that held a token."""
-
-    messages: int = 0
-    predictions: int = 0
-    signals: int = 0
-    reviews: int = 0
-    dead_letters: int = 0
-    duplicates: int = 0
-    batches: int = 0
-    padded: int = 0
-    tokens: int = 0
-    aborted: int = 0
-    releases: int = 0
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -249,13 +234,17 @@ class ScoreRole:
 
     def _accept(self, records: Sequence[Record]) -> None:
         clock = Clock(int(time.time() * 1000), self._options.max_future_ms)
-        items = [item for record in records if (item := self._decode(record, clock)) is not None]
+        with self.counts.timing("decode_s", self._monotonic):
+            items = [item for record in records if (item := self._decode(record, clock)) is not None]
         unknown = [item for item in items if item.known.sentiment is None]
         for item in items:
             if item.known.sentiment is not None:
+                self.counts.cache_hits += 1
                 self._finish(item, item.known.sentiment, item.known.similarities)
         arrived_ms = self._monotonic() * 1000
-        for item, ids in zip(unknown, self._stages.tokenizer.encode([item.message.content for item in unknown]), strict=True):
+        with self.counts.timing("tokenise_s", self._monotonic):
+            tokens = self._stages.tokenizer.encode([item.message.content for item in unknown])
+        for item, ids in zip(unknown, tokens, strict=True):
             self._batcher.add(Tokenised(ids, arrived_ms, item))
 
     def _decode(self, record: Record, clock: Clock) -> _Item | None:
@@ -279,7 +268,8 @@ class ScoreRole:
         self._inference.dispatch()
         for batch, answers in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
             self._count(batch)
-            self._finish_batch(batch, answers)
+            with self.counts.timing("publish_s", self._monotonic):
+                self._finish_batch(batch, answers)
         self._shadow.collect()
         for refusal in self._inference.take_refused():
             self._give_up(refusal)
@@ -302,6 +292,10 @@ class ScoreRole:
         self.counts.batches += 1
         self.counts.padded += batch.bucket * len(batch.texts)
         self.counts.tokens += sum(len(text.ids) for text in batch.texts)
+        self.counts.batch_texts += len(batch.texts)
+        self.counts.batch_room += self._options.limits.texts(batch.bucket)
+        waited_s, asked_s = self._inference.spent
+        self.counts.queue_s, self.counts.infer_s = waited_s, asked_s
 
     def _finish_batch(self, batch: Batch[_Item], answers: Logits) -> None:
         logits, embeddings = answers[:, : len(LABELS)], answers[:, len(LABELS) :]
@@ -354,7 +348,8 @@ class ScoreRole:
         if not offsets:
             return
         try:
-            self._ports.sink.commit(records, offsets, self._ports.source.group_metadata())
+            with self.counts.timing("commit_s", self._monotonic):
+                self._ports.sink.commit(records, offsets, self._ports.source.group_metadata())
         except AbortedError as error:
             log.warning("transaction aborted, reading again from the committed offsets", error=str(error))
             self._start_over()

@@ -30,7 +30,7 @@ class OnnxClassifier(PreTrainedModel):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
-        import onnxruntime as ort  # noqa: PLC0415 - only this class needs it
+        import onnxruntime as ort  # type: ignore[import-untyped] # noqa: PLC0415 - only this class needs it
 
         self.anything = torch.nn.Parameter(torch.zeros(1))
         self._session = ort.InferenceSession(os.environ["PEER_MODEL"], providers=["CPUExecutionProvider"])
@@ -44,8 +44,8 @@ class OnnxClassifier(PreTrainedModel):
 class Classification(TextClassificationPipeline):
     """transformers' own, but for the answer, which is no `ModelOutput`."""
 
-    def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> Any:
-        inputs = {name: input_tensors[name] for name in ("input_ids", "attention_mask")}
+    def _forward(self, model_inputs: Any) -> Any:  # type: ignore[override]
+        inputs = {name: model_inputs[name] for name in ("input_ids", "attention_mask")}
         return {"logits": self.model(**inputs).logits}
 
 

@@ -85,8 +85,8 @@ def best_peer(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def limit_of_p99(report: Mapping[str, Any]) -> float:
     """Return what is asked of p99 at 70 %, in ms: twice the deadline, a full batch's inference and a commit; see `latency`."""
-    asked: float = (report.get("latency_asked") or {}).get("value", math.nan)
-    return asked
+    found = at(report, "latency_asked")
+    return math.nan if found is None or math.isinf(found.value) else found.value
 
 
 def judged(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

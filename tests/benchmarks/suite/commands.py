@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO]...", help="All of them, unless some are named.")]
-Messages = Annotated[int, typer.Option(min=1, help="Messages on a filled topic; peers get a tenth.")]
+Messages = Annotated[int, typer.Option(min=1, help="Messages on a filled topic; peers get a twentieth.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds in which the sides take turns.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long one open-loop run sends.")]
 Limit = Annotated[float, typer.Option(min=0, help="At most so many seconds a scenario; 0: each its own limit.")]

@@ -15,8 +15,9 @@ class Figure(NamedTuple):
     rounds: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the form of the report."""
-        return {"value": rounded(self.value), "spread": [rounded(self.low), rounded(self.high)], "rounds": self.rounds}
+        """Return the form of the report; what is infinite, as JSON knows no such number, is null."""
+        value, low, high = (rounded(one) if math.isfinite(one) else None for one in self[:3])
+        return {"value": value, "spread": [low, high], "rounds": self.rounds}
 
     def __str__(self) -> str:
         return f"{rounded(self.value):,} ({rounded(self.low):,} to {rounded(self.high):,})"
@@ -36,8 +37,8 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Figure:
 
 def from_json(value: Mapping[str, Any]) -> Figure:
     """Return what `Figure.as_json` made."""
-    low, high = value["spread"]
-    return Figure(value["value"], low, high, value["rounds"])
+    middle, low, high = (math.inf if one is None else float(one) for one in (value["value"], *value["spread"]))
+    return Figure(middle, low, high, value["rounds"])
 
 
 def rounded(value: float, digits: int = 4) -> float:

@@ -6,10 +6,11 @@ about a watched name of its own and of the kind that alerts at once, so that the
 """
 
 import json
+import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from deploy.local.stack import LocalStack
 from tests.benchmarks.suite.figures import figure, quantile
 from tests.benchmarks.suite.result import Result
-from tests.benchmarks.suite.stage import Process, Site, running
+from tests.benchmarks.suite.stage import Process, Site, metrics_of, running
 from tests.benchmarks.suite.texts import bodies, some
 from worker.adapters.kafka import PlainProducer, PlainReader
 from worker.messages import OutRecord
@@ -78,7 +79,19 @@ def _capacity(stack: LocalStack, folder: Path, result: Result) -> float:
     count = min(result.options.messages, 2_000)
     site.fill(bodies(some(count)))
     with site.watching() as watcher, site.worker("score,alert") as worker:
-        return watcher.until(count, result.left_s / 4, worker.require_alive).per_s
+        pace = watcher.until(count, result.left_s / 4, worker.require_alive).per_s
+        page = metrics_of(worker)
+    result.figures["latency_asked"] = figure([asked_ms(page, pace, site.settings.score.deadline_ms)]).as_json()
+    return pace
+
+
+def asked_ms(page: Mapping[str, float], pace: float, deadline_ms: float) -> float:
+    """Return twice the deadline, a full batch's inference and a commit, in ms: infinite as long as nothing was measured."""
+    batches, commits = page.get("tidings_batches_total", 0.0), page.get("tidings_commit_seconds_count", 0.0)
+    if not (batches and commits and pace):
+        return math.inf
+    batch_s = page["tidings_batch_texts_total"] / batches / pace
+    return 2 * (deadline_ms + (batch_s + page["tidings_commit_seconds_sum"] / commits) * 1_000)
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> Iterator[float]:
@@ -149,13 +162,13 @@ def _quantiles(sent: dict[str, float], seen: dict[str, dict[str, float]], moment
     }
     for what, moments_of in due.items():
         took = sorted((seen[what].get(key, float("inf")) - due_s) * 1000 for key, due_s in moments_of.items())
-        found[what] = {name: quantile(took, share) for name, share in SHARES.items()}
+        found[what] = {name: quantile(took, share) for name, share in SHARES.items()}  # infinite where it was never seen
         found[what]["unseen"] = sum(ms == float("inf") for ms in took)
     return found
 
 
 def _tell(result: Result) -> None:
-    figures: dict[str, Any] = {}
+    figures = {"latency_asked": result.figures["latency_asked"]}
     for one in result.details["runs"]:
         group = figures.setdefault("latency" if one["delivery"] == WAYS[0] else "latency_at_least_once", {})
         group[str(one["load"])] = {

@@ -52,8 +52,8 @@ def _part(site: Site, watcher: Watcher, count: int, limit_s: float) -> dict[str,
         "per_s": seen.per_s,
         "cpu_s": {name: round(seconds, 2) for name, seconds in used.items()},
         "padding_waste": _waste(page),
-        "batch_fill": page.get("tidings_predictions_total", 0.0) / max(1.0, page.get("tidings_batches_total", 0.0)),
-        "stages_s": {name: round(value, 3) for name, value in page.items() if "stage_seconds" in name},
+        "batch_fill": page.get("tidings_batch_texts_total", 0.0) / max(1.0, page.get("tidings_batch_text_places_total", 0.0)),
+        "stages_s": {name: round(value, 3) for name, value in page.items() if name.startswith("tidings_score_")},
     }
 
 

@@ -1,6 +1,7 @@
 """What one scenario found, written after every round: whoever is stopped has what was finished until then."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,8 +69,17 @@ def write(path: Path, content: object) -> None:
     """Write JSON, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    unfinished.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     unfinished.replace(path)
+
+
+def _finite(content: Any) -> Any:
+    """Return it with null for what is no finite number, which JSON does not know."""
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read(out: Path, scenario: str) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ SCENARIOS = {
     "latency": Scenario("from production to the visible prediction and to the alert, at 30 to 90 % of capacity", 300),
     "alerts": Scenario("signals a second through the alert role, with a thousand to a million keys", 180),
     "scale": Scenario("one, two and four processes, and how cost grows with what there is of everything", 200),
-    "peers": Scenario("other systems, doing the same", 330, 0.1),
+    "peers": Scenario("other systems, doing the same", 330, 0.05),
     "gpu": Scenario("the model at each bucket and batch on a GPU, and the worker on it", 120),
 }
 _TO_CLEAR_UP_S = 60.0

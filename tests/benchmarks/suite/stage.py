@@ -80,6 +80,7 @@ class Site:
             "TIDINGS_KAFKA__PARTITIONS": str(self.partitions),
             "TIDINGS_REDIS__PREFIX": self.name,
             "TIDINGS_OPS__PORT": "0",
+            "TIDINGS_TRITON__TIMEOUT_S": "60",  # a machine that is busy with other things is no fault of the model
             "TIDINGS_MODEL__REPOSITORY": str(ROOT / "triton_repo"),
             **self.more,
         }

@@ -7,6 +7,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore
 
 import training.build
 from tests.unit.training.builders import tiny_adapter, tiny_world
+from training.contract import FINE_BUCKETS
 from training.device import Device
 from training.errors import GateError, TrainingError
 from training.export import Exported, export
@@ -44,6 +45,7 @@ def test_the_contract_describes_the_files_beside_it(world) -> None:
     assert contract["tokenizer"]["sha256"] == sha256_of(exported.folder / contract["tokenizer"]["file"])
     assert contract["labels"] == ["negative", "neutral", "positive"]
     assert (contract["inputs"], contract["output"]) == (["input_ids", "attention_mask"], "logits")
+    assert contract["buckets"] == list(FINE_BUCKETS)
     assert contract["buckets"][-1] == contract["max_length"] == 256
     assert contract["calibration"] == {"method": "temperature", "temperature": 1.5}
 

@@ -19,8 +19,8 @@ from worker import app
 from worker.alert.counting import AlertCounts
 from worker.app import check_model, check_model_file, load_contract, load_rules, load_settings, load_tokenizer, load_watchlist
 from worker.errors import ContractError, RetryableError, SettingsError
+from worker.score.counts import ScoreCounts
 from worker.score.outputs import ReviewPolicy
-from worker.score.role import ScoreCounts
 from worker.settings import OpsSettings, RedisSettings, ScoreSettings, Settings, TritonSettings, process_id
 from worker.stores import store_address
 from worker.testing.model import INFO, FakeModel, contract
@@ -213,6 +213,7 @@ def test_batches_are_no_larger_than_the_model_takes() -> None:
     options = app._score_options(Settings(), small)
     assert options.limits.max_texts == 8
     assert options.limits.buckets == small.buckets
+    assert app._score_options(Settings(score=ScoreSettings(buckets=(8, 64))), small).limits.buckets == (8, 64)
     assert options.drain_timeout_s == Settings().ops.shutdown_timeout_s
 
 

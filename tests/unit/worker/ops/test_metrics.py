@@ -13,7 +13,7 @@ from worker.ops.health import Health
 from worker.ops.metrics import ALERT_COUNTS, CONTENT_TYPE, SCORE_COUNTS, WorkerCollector, metrics_page, registry
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import PartitionStatistics, SourceStatistics
-from worker.score.role import ScoreCounts
+from worker.score.counts import ScoreCounts
 
 P0 = TopicPartition("news", 0)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import ContractError
+from worker.errors import ContractError, SettingsError
 from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
-from worker.score.contract import batch_problem, mismatches, onnx_mismatches, parse_contract, tokenizer_mismatches
+from worker.score.contract import batch_problem, buckets_of, mismatches, onnx_mismatches, parse_contract, tokenizer_mismatches
 
 DIGEST = hashlib.sha256(b"a file").hexdigest()
 
@@ -234,3 +234,14 @@ def test_the_background_lies_beside_the_contract(name: str) -> None:
     embedding = {"output": "meaning", "dimensions": 4, "background": {"file": name, "sha256": DIGEST}}
     with pytest.raises(ContractError, match=r"embedding\.background\.file"):
         parse_contract(body(embedding=embedding))
+
+
+def test_other_buckets_may_be_wanted() -> None:
+    """They rise and end at the model's maximum, so that every text fits one; without any, the contract's are taken."""
+    contract = parse_contract(msgspec.json.encode(fields()))
+    longest = contract.max_length
+    assert buckets_of(contract, None) == contract.buckets
+    assert buckets_of(contract, (8, longest)) == (8, longest)
+    for wrong in ((8,), (longest, 8), (8, 8, longest)):
+        with pytest.raises(SettingsError, match="expected rising lengths that end at"):
+            buckets_of(contract, wrong)
