@@ -11,7 +11,6 @@ from deploy.check.chart import CHART, Helm, Object, RenderError, profiles
 from deploy.check.finding import Finding, finding
 
 _RULE_TESTS = Path(__file__).parents[1] / "prometheus"
-_EXAMPLES = CHART.parent / "examples"
 
 
 @dataclass
@@ -81,8 +80,7 @@ class Run:
         return programs.kube_score(tools.installed("kube-score"), objects)
 
     def _promtool(self) -> Iterator[str]:
-        tests = sorted(_RULE_TESTS.glob("*test*.yaml"))
-        return programs.promtool(tools.installed("promtool"), self.chart, tests)
+        return programs.promtool(tools.promtool(), self.chart, sorted(_RULE_TESTS.glob("tests/*.yaml")))
 
 
 def _attempt(name: str, check: Callable[[], str | None]) -> Finding:

@@ -82,7 +82,8 @@ def _definitions(version: str) -> Schema:
 
 def _standalone(schema: Schema, version: str) -> Schema:
     """Put what is referred to into the schema itself; the package's references are to addresses."""
-    known, wanted, defs = _definitions(version), [schema], {}
+    known, wanted = _definitions(version), [schema]
+    defs: Schema = {}
     while wanted:
         for name in set(_REFERENCE.findall(json.dumps(wanted.pop()))) - defs.keys():
             defs[name] = known[name]

