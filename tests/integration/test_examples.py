@@ -179,7 +179,7 @@ class Provided:
 
 def keep(way: list[Any]) -> None:
     """Write the trace down for the docs, where they ask for it."""
-    if path := os.environ.get("TIDINGS_TEST_TRACE"):
+    if path := os.environ.get("TRACE_FILE"):
         shown = [
             {
                 "name": span.name,

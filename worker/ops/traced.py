@@ -82,8 +82,8 @@ class OpenSpans:
 
     def contexts(self, origins: Iterable[Origin]) -> list[SpanContext]:
         """Return the contexts of what is at these places, or was made from it, as far as it is traced; each once."""
-        found = (self._context(origin) for origin in origins)
-        return list({context.span_id: context for context in found if context is not None}.values())
+        found = [context for origin in origins if (context := self._context(origin))]
+        return list({context.span_id: context for context in found}.values()) if found else found
 
     def fail(self, origin: Origin | None, why: str) -> None:
         """Mark the span of the record at this place."""
@@ -186,9 +186,9 @@ class TracedSink(ObservedSink):
 
     def _marked(self, record: OutRecord, created: list[Span]) -> OutRecord:
         """Return the record with the context of a span of its own, if anything that it was made from is traced."""
-        event = _alert_event(record)
+        event = _alert_event(record) if record.headers else None
         samples = [sample.origin for sample in event.evidence.samples] if event else []
-        origin = _origin_by_headers(record.headers) or _origin_by_body(record.value)
+        origin = _origin_by_headers(record.headers) if record.headers else _origin_by_body(record.value)
         causes = self._spans.contexts([*samples, origin] if origin else samples)
         if not causes:
             return record

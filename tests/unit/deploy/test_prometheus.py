@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from deploy.prometheus import dashboards, slos
 from deploy.prometheus.queries import filled_in, metrics_of
-from worker.ops.catalogue import sample_names
+from worker.cli import build
+from worker.ops.catalogue import catalogue, sample_names
 from worker.ops.latency import BOUNDS_S
+from worker.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 RULES = sorted((ROOT / "deploy/helm/tidings/files/rules").glob("*.yaml"))
@@ -92,6 +95,28 @@ def test_each_runbook_has_its_alert_and_stands_in_the_list() -> None:
     assert pages.keys() - {"README"} == names
     linked = {target for text in pages.values() for target in re.findall(r"\((\w+)\.md\)", text)}
     assert linked == names
+
+
+def test_runbooks_name_what_there_is() -> None:
+    """Metrics, settings and commands: who reads them at night has no time to find out that one was renamed."""
+    text = "".join(path.read_text() for path in RUNBOOKS.glob("*.md"))
+    families = {one.name for one in catalogue()}
+    assert set(re.findall(r"\btidings_[a-z_]+\b", text)) - sample_names() - families == set()
+    named = re.findall(r"`([a-z]+)\.([a-z_]+)`", text)
+    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
+    settings = [(section, name) for section, name in named if section in sections]
+    assert len(settings) > 10
+    assert [one for one in settings if one[1] not in getattr(sections[one[0]], "model_fields", {})] == []
+    group: Any = get_command(build())
+    told = [match.split() for match in re.findall(r"`tidings ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", text)]
+    assert len(told) > 10
+    assert [words for words in told if not _is_command(group, words)] == []
+
+
+def _is_command(group: Any, words: list[str]) -> bool:
+    command = group.commands.get(words[0])
+    inner = getattr(command, "commands", None)
+    return command is not None and (inner is None or words[1:] == [] or words[1] in inner)
 
 
 def test_panels_say_what_they_mean() -> None:

@@ -22,6 +22,7 @@ from tests.unit.worker.score.role_builders import DEAD, GROUP, INPUTS, PREDICTIO
 from worker.alert.loading import AlertOptions, AlertPorts
 from worker.alert.relay import Relay
 from worker.alert.role import AlertRole
+from worker.errors import SettingsError
 from worker.messages import Headers, Record, TopicPartition
 from worker.ops import log as logs
 from worker.ops import traced
@@ -210,3 +211,10 @@ def test_off_means_off() -> None:
     with exporting(TracingSettings()) as tracer:
         assert tracer is None
     assert {name for name in set(sys.modules) - before if name.startswith("opentelemetry")} == set()
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing that is asked for and cannot be had is no silent nothing."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(SettingsError, match=r"pip install 'tidings\[tracing\]'"), exporting(TracingSettings(enabled=True)):
+        pass
