@@ -107,7 +107,7 @@ def learn_meaning(trained: Trained, texts: Sequence[str], seed: int = 0) -> Lear
 def untouched_whole(trained: Trained) -> PreTrainedModel:
     """Return the encoder of a model's recipe as it came, with all its layers."""
     with quiet_libraries():
-        return load_encoder(fetch_encoder(trained.recipe.encoder)).eval()
+        return load_encoder(fetch_encoder(trained.recipe.encoder))  # as `from_pretrained` gives it: in evaluation mode
 
 
 def prefix_of(trained: Trained) -> str:

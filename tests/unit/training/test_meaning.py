@@ -58,6 +58,7 @@ def test_the_head_is_read_as_it_was_saved_at_half_precision(world, tmp_path) -> 
     """An adapter without one has none."""
     adapter, learned, _ = world
     saved = load_meaning(adapter)
+    assert saved is not None
     torch.testing.assert_close(saved.map.weight, learned.head.map.weight, atol=1e-3, rtol=1e-3)
     assert load_meaning(tmp_path) is None
 
@@ -68,10 +69,12 @@ def test_the_worker_is_promised_both_answers(world) -> None:
     contract = parse_contract((exported.folder / "contract.json").read_bytes())
     assert contract.outputs == {"logits": 3, "sentence_embedding": 32}
     assert 'name: "sentence_embedding"' in (exported.folder / "config.pbtxt").read_text()
+    assert contract.embedding is not None
     assert (exported.folder / contract.embedding.background.file).is_file()
     rows = token_ids(load_tokenizer(tokenizer_file(), 16), ["the day is very good"])
     vectors = OnnxModel(exported.folder / "1" / "model.onnx", "sentence_embedding").logits(*pad(rows, 16))
     head, trained = load_meaning(adapter), load_trained(adapter)
+    assert head is not None
     with torch.inference_mode():
         expected = head(torch.from_numpy(read_layers(trained, ["the day is very good"])).float())
     np.testing.assert_allclose(vectors, expected.numpy(), atol=1e-4)
