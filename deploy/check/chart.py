@@ -12,6 +12,8 @@ CHART = Path(__file__).parents[1] / "helm" / "tidings"
 Object = dict[str, Any]
 RELEASE = "tidings"
 NAMESPACE = "sentiment"
+KUBERNETES = "1.37.0"
+"""Rendered for; a Helm from `go install` takes itself for one of 1.20."""
 _TIMEOUT_S = 60
 
 
@@ -32,7 +34,8 @@ class Helm:
         Raises:
             RenderError: the chart cannot be rendered with them.
         """
-        command = ["template", RELEASE, str(self.chart), "--namespace", NAMESPACE, *_given(files, values)]
+        where = ["--namespace", NAMESPACE, "--kube-version", KUBERNETES]
+        command = ["template", RELEASE, str(self.chart), *where, *_given(files, values)]
         text = self._run(command, yaml.safe_dump(dict(values)) if values else None)
         return [item for item in yaml.load_all(text, yaml.CSafeLoader) if item]
 

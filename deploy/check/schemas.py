@@ -24,7 +24,9 @@ _REFERENCE = re.compile(r'(?:/api/_definitions\.json)?#/\$defs/([^"]+)"')
 
 
 def faults(objects: Sequence[Object], version: str) -> Iterator[str]:
-    """What is wrong with the objects, by the schemas of a version of Kubernetes; an object that has no schema is a fault."""
+    """What is wrong with the objects, by the schemas of a version; no objects are a fault, and one that has no schema is."""
+    if not objects:
+        yield "there are no objects to look at"
     for item in objects:
         validator = _validator(item["apiVersion"], item["kind"], version)
         if validator is None:
