@@ -121,6 +121,8 @@ class Matches(msgspec.Struct, frozen=True, gc=False):
     @property
     def alert_keys(self) -> tuple[str, ...]:
         """One key per watched name: `entity:<name>`, `topic:<name>`."""
+        if not (self.entities or self.topics):
+            return ()
         return (*(f"entity:{name}" for name in self.entities), *(f"topic:{name}" for name in self.topics))
 
 

@@ -103,6 +103,9 @@ def _names(entries: Sequence[_Entry]) -> list[str]:
     return [entry.name for entry in entries]
 
 
+_NOTHING = Matches()
+
+
 class _Pattern(NamedTuple):
     kind: Literal["entity", "topic"]
     name: str
@@ -154,9 +157,12 @@ class Matcher:
     def match(self, content: str, entities: Sequence[str] = ()) -> Matches:
         """Return what `content` names, with the `entities` that the producer gave, aliases replaced by their names."""
         normal = _normal(content)
-        places = _places(normal)
-        folded = (_Span(places[start], places[end], names) for start, end, names in self._folded.spans(normal.casefold()))
-        found = _outermost([*self._exact.spans(normal), *folded])
+        spans, folded = list(self._exact.spans(normal)), list(self._folded.spans(normal.casefold()))
+        if not (spans or folded or entities):  # most texts name nobody who is watched
+            return _NOTHING
+        places = _places(normal) if folded else ()
+        spans += [_Span(places[start], places[end], names) for start, end, names in folded]
+        found = _outermost(spans)
         given = {self._canonical.get(_normal(entity).casefold(), entity) for entity in entities}
         return Matches(
             tuple(sorted(given | {pattern.name for pattern in found if pattern.kind == "entity"})),

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,14 +64,14 @@ def test_batches_hold_every_text_once() -> None:
 
 def test_a_report_holds_what_was_finished(tmp_path: Path) -> None:
     """Figures of several scenarios under one name are put together; aims are held against what is there, and no others."""
-    for name, found in {
+    quix = {"messages_per_s": ONE, "tidings_to_it": ONE}
+    measured: dict[str, dict[str, Any]] = {
         "overhead": {"overhead_messages_per_s": ONE},
-        "peers": {"peers": {"quix": {"messages_per_s": ONE}}},
-    }.items():
+        "peers": {"peers": {"quix": quix}},
+    }
+    for name, found in measured.items():
         one = Result(name, Options(out=tmp_path))
         one.figures = found
-        if name == "peers":
-            one.figures["peers"]["quix"]["tidings_to_it"] = ONE
         one.save(complete=name == "overhead")
     report = book.assemble(tmp_path, ["overhead", "peers", "gpu"])
     assert {aim["path"]: aim["holds"] for aim in report["aims"]} == {
