@@ -280,6 +280,15 @@ def test_example_of_strimzi_grants_what_the_worker_is_said_to_need() -> None:
     assert broker["config"]["auto.create.topics.enable"] is False
 
 
+def test_example_that_fills_a_claim_keeps_the_policy(rendered: dict[str, Objects]) -> None:
+    """The loader is let into a restricted namespace, and its claim is the one that the chart makes."""
+    loader = yaml.safe_load((CHART.parent / "examples" / "model-loader.yaml").read_text())
+    rules = (policy.restricted, policy.without_token, policy.with_requests, policy.pinned)
+    assert [fault for rule in rules for fault in rule([loader])] == []
+    claim = loader["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
+    assert one(rendered["small"], "PersistentVolumeClaim", claim)
+
+
 def granted(acls: list[dict[str, Any]], line: str) -> bool:
     """Whether the user may do what a line of kafka-acls.sh allows."""
     kinds = {"--topic": "topic", "--group": "group", "--transactional-id": "transactionalId"}
