@@ -253,11 +253,7 @@ class Settings(BaseSettings):
     """All settings of a worker."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
