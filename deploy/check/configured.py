@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
@@ -22,7 +22,11 @@ from worker.settings import PREFIX, Settings
 _STAND_IN = "stand-in"
 """For what a Secret would hold."""
 _CONFIG = f"{PREFIX}CONFIG"
-_PARSERS = {"rules.yaml": parse_rules, "watchlist.yaml": parse_watchlist, "notify.yaml": parse_notify}
+_PARSERS: dict[str, Callable[[str, str], object]] = {
+    "rules.yaml": parse_rules,
+    "watchlist.yaml": parse_watchlist,
+    "notify.yaml": parse_notify,
+}
 
 
 def paths(model: type[BaseModel] = Settings, above: tuple[str, ...] = ()) -> Iterator[str]:

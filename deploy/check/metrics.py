@@ -150,7 +150,7 @@ def _everything() -> WorkerCollector:
     model = ModelWatch()
     roles = {name: RoleWatch(name, health) for name in ("score", "alert", "notify")}
     file: Any = SimpleNamespace(successful=True, succeeded_at_s=0.0, version="1")
-    score: Any = SimpleNamespace(counts=_Zeros(), in_hand=0, breaker=SimpleNamespace(phase="closed"))
+    score: Any = SimpleNamespace(counts=_Zeros(), in_hand=0, breaker=SimpleNamespace(phase="closed"), holding=None)
     roles["score"].role, roles["score"].release = score, file
     roles["score"].shadow = ShadowWatch(ShadowCounts(), model)
     roles["alert"].rules = file

@@ -41,9 +41,9 @@ def objects(stack: LocalStack, names: Names) -> list[Object]:
 def values(env: dict[str, str], names: Names) -> dict[str, Any]:
     """What makes the chart use the parts that run here, with topics of this test's own; null takes out a default."""
     topics = ("predictions", "signals", "alerts", "dead-letters", "review", "feedback", "shadow")
-    kafka = {
+    kafka: dict[str, Any] = {
         "bootstrap_servers": env[KAFKA_VARIABLE],
-        "input_topics": {names.topic("news"): "news"},
+        "input_topics": {"news": None, "chat": None, names.topic("news"): "news"},
         "topics": {name.replace("-", "_"): names.topic(name) for name in topics},
         "group_prefix": names.group(),
         "partitions": 2,
@@ -51,7 +51,7 @@ def values(env: dict[str, str], names: Names) -> dict[str, Any]:
         "transaction_timeout_s": 10,
     }
     settings = {
-        "kafka": kafka | {"input_topics": {"news": None, "chat": None} | kafka["input_topics"]},
+        "kafka": kafka,
         "redis": {"url": env[REDIS_VARIABLE], "prefix": names.prefix},
         "triton": {"url": env[TRITON_VARIABLE]},
     }
