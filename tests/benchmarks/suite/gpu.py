@@ -5,6 +5,7 @@ those are installed. The limit is the larger of the time that the arithmetic tak
 products, and the time that the weights take to come from its memory.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,11 +42,13 @@ def run(result: Result, folder: Path) -> None:
 
 def missing() -> str:
     """Return why nothing can be measured here; empty where a GPU is."""
+    if shutil.which("nvidia-smi") is None:  # known without the seconds that torch takes to load
+        return "there is no NVIDIA GPU on this machine"
     try:
         import torch  # noqa: PLC0415 - an extra
     except ImportError:
         return "torch is not installed: pip install 'tidings[train]'"
-    return "" if torch.cuda.is_available() else "there is no NVIDIA GPU on this machine"
+    return "" if torch.cuda.is_available() else "torch finds no GPU: is it built for CUDA, and the driver new enough?"
 
 
 def _gpu() -> dict[str, Any]:

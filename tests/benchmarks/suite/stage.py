@@ -203,8 +203,12 @@ def process(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Ite
 
 
 def _own_environment() -> dict[str, str]:
-    """What is set for the person who runs this is not set for what is measured, but where the cache lies."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TIDINGS_") or name == "TIDINGS_CACHE_DIR"}
+    """What is set for the person who runs this is not set for what is measured, but where the cache lies.
+
+    Nor that Python shall not keep what it compiled: torch would take a minute at each start.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {name: value for name, value in kept.items() if not name.startswith("TIDINGS_") or name == "TIDINGS_CACHE_DIR"}
 
 
 def _end(popen: "subprocess.Popen[bytes]") -> None:
