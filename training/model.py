@@ -147,7 +147,8 @@ def merge(model: SentimentModel) -> SentimentModel:
 def _trained(model: SentimentModel, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
     """What is to be saved of the encoder: LoRA in peft's own format, which its other tools read; else by the weights' names."""
     if isinstance(model.encoder, PeftModel) and recipe.method is Method.LORA:
-        yield from get_peft_model_state_dict(model.encoder).items()
+        # "auto" would ask a hub on the internet whether the embeddings were resized, once the adapter came from disk
+        yield from get_peft_model_state_dict(model.encoder, save_embedding_layers=False).items()
         return
     for name, value in model.encoder.named_parameters():
         if value.requires_grad or "ranknum" in name:
