@@ -11,6 +11,8 @@ CHAOS ?= --seed 1 --minutes 20 --model-poison
 
 # The tools of .venv, without activating it.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Where this is set, as in some containers, each process compiles its libraries anew: 14 seconds of processor time for torch's.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo embedding train-all test chaos fuzz mutation backtest bench deploy-check audit lint format model up down status clean
 
