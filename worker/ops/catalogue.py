@@ -20,7 +20,7 @@ from worker.ops.notifying import ReceiversWatch
 from worker.ops.shadowed import ShadowWatch
 from worker.ops.watch import HasCounts, ModelWatch, RoleWatch
 from worker.ports import PartitionStatistics, SourceStatistics
-from worker.score.role import ScoreCounts
+from worker.score.counts import ScoreCounts
 from worker.score.shadow import ShadowCounts
 
 OURS = "tidings_"
