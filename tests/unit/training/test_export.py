@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -31,9 +32,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def write_int8(model, path: Path) -> None:
+def write_int8(model, path: Path, outputs: Sequence[str]) -> None:
     """What a person in a hurry might export."""
-    write_onnx(model, path.with_name("fp32.onnx"))
+    write_onnx(model, path.with_name("fp32.onnx"), outputs=outputs)
     quantize_dynamic(path.with_name("fp32.onnx"), path, weight_type=QuantType.QInt8)
 
 
