@@ -1,7 +1,6 @@
 """A model that answers at once, in a process of its own: Triton's protocol, the same logits for every text."""
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.kserve import Kserve, logits_answer, serving
+from worker.score.contract import parse_contract
 
 ROOT = Path(__file__).parents[2]
 LOGITS = np.array([[1.5, 0.25, -0.5]], np.float32)
@@ -29,9 +29,7 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends whoever started us, and that ends us
     servicer = Kserve(constant)
-    contract = json.loads((ROOT / "triton_repo" / "sentiment" / "contract.json").read_text())
-    servicer.max_batch_size = contract["max_batch_size"]
-    servicer.versions = [contract["model"]["version"]]
+    servicer.keep(parse_contract((ROOT / "triton_repo" / "sentiment" / "contract.json").read_bytes()))
     with serving(servicer) as address:
         print(address, flush=True)  # noqa: T201 - how the address is told
         stop.wait()

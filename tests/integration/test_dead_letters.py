@@ -22,6 +22,7 @@ from tests.support.kserve import Kserve, logits_answer, serving
 from tests.support.raw_headers import produce_with_header
 from worker.adapters.kafka import PlainProducer
 from worker.messages import OutRecord, Record
+from worker.score.contract import parse_contract
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -80,7 +81,7 @@ def not_finite(request: Any, _context: object) -> Any:
 def setting(stack: LocalStack, names: Names, tmp_path: Path) -> Iterator[Setting]:
     """Topics of this test's own on the real Kafka, and a model that a test can break."""
     model = Kserve(constant)
-    model.max_batch_size = json.loads((ROOT / "triton_repo" / "sentiment" / "contract.json").read_text())["max_batch_size"]
+    model.keep(parse_contract((ROOT / "triton_repo" / "sentiment" / "contract.json").read_bytes()))
     with ExitStack() as closing:
         address = closing.enter_context(serving(model))
         env = {**stack.settings_env(), "TIDINGS_TRITON__URL": address}

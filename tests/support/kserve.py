@@ -10,6 +10,8 @@ import grpc  # type: ignore[import-untyped]
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc  # type: ignore[import-untyped]
 
+from worker.score.contract import Contract
+
 Answer = Callable[[Any, grpc.ServicerContext], Any]
 
 
@@ -50,6 +52,13 @@ class Kserve(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
         self.cancelled = threading.Event()
         self.versions = ["1", "2"]
         self.max_batch_size = 64
+        self.outputs = {"logits": 3}
+
+    def keep(self, contract: Contract) -> None:
+        """Be a model as the contract promises it; what is not asked of it, such as embeddings, is not answered."""
+        self.max_batch_size = contract.max_batch_size
+        self.versions = [contract.model.version]
+        self.outputs = contract.outputs
 
     def never(self, _request: Any, context: grpc.ServicerContext) -> None:
         """Answer nothing until the client has gone."""
@@ -72,7 +81,8 @@ class Kserve(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
         batch = [-1] if self.max_batch_size else []
         response.inputs.add(name="input_ids", datatype="INT64", shape=[*batch, -1])
         response.inputs.add(name="attention_mask", datatype="INT64", shape=[*batch, -1])
-        response.outputs.add(name="logits", datatype="FP32", shape=[*batch, 3])
+        for name, width in self.outputs.items():
+            response.outputs.add(name=name, datatype="FP32", shape=[*batch, width])
         return response
 
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, D102, ARG002

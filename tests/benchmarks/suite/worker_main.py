@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker import app
-from worker.messages import LABELS
 from worker.ports import Model, ModelInfo, TokenBatch
 from worker.score.contract import AnyContract
 from worker.settings import Settings
@@ -33,7 +32,7 @@ class ConstantModel:
             platform="constant",
             max_batch_size=contract.max_batch_size,
             inputs=dict.fromkeys(contract.inputs, ("INT64", (-1,))),
-            outputs=dict.fromkeys(contract.outputs, ("FP32", (len(LABELS),))),
+            outputs={name: ("FP32", (width,)) for name, width in contract.outputs.items()},
             server="constant, in process",
         )
 
