@@ -106,7 +106,8 @@ def token_ids(text: str) -> list[int]:
 def build_repository(folder: Path) -> None:
     """Write `<folder>/sentiment`: version 1 is the model, version 2 a decoy that says the opposite and is not served.
 
-    `contract.json` is the shipped model's, but for what is another's: what it was made of, its digests and its figures.
+    `contract.json` is the shipped model's, but for what is another's: what it was made of, its digests and its figures; and
+    it says nothing of what a text means.
 
     Raises:
         OSError: the folder cannot be written.
@@ -133,6 +134,7 @@ def _contract(model: bytes) -> dict[str, Any]:
         **shipped,
         "model": {**shipped["model"], **made, "base": "VADER's lexicon"},
         "calibration": {"method": "temperature", "temperature": 1.0},
+        "embedding": None,
         "metrics": {},
         "parity": {},
     }
