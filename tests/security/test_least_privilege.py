@@ -34,9 +34,10 @@ from worker.ops.lifetime import Role
 from worker.ops.start import Start
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import AlertCommit, StoredEvent
+from worker.score.contract import AnyContract
 from worker.settings import AlertSettings, KafkaSettings, ModelSettings, NotifySettings, RedisSettings, Settings
 from worker.stores import connect_store
-from worker.testing.model import FakeModel
+from worker.testing.model import FakeModel, info_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 PERMISSIONS = kafka_permissions()
@@ -108,7 +109,11 @@ def settle(
 ) -> Settle:
     """Settings of a user, everything by its default name, as on the page; a model that finds every text bad."""
     del granted
-    monkeypatch.setattr(app, "connect_model", lambda *_: FakeModel(lambda _ids: [4.0, 0.0, -4.0]))
+
+    def connect(_settings: Settings, contract: AnyContract, *_: object) -> FakeModel:
+        return FakeModel(lambda _ids: [4.0, 0.0, -4.0], info=info_of(contract))
+
+    monkeypatch.setattr(app, "connect_model", connect)
     monkeypatch.setattr(app, "check_model_file", lambda *_: None)
 
     def settings(user: str) -> Settings:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worker.errors import ContractError, ModelError, TidingsError
 from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
-from worker.score.contract import INPUTS, Contract, ModelIdentity, NamedFile, Temperature, batch_problem
+from worker.score.contract import INPUTS, AnyContract, Contract, ModelIdentity, NamedFile, Temperature, batch_problem
 
 Logits = NDArray[np.float32]
 LogitsOf = Callable[[Sequence[int]], Sequence[float]]
@@ -54,15 +54,20 @@ def contract() -> Contract:
     )
 
 
-INFO = ModelInfo(
-    name=REF.name,
-    versions=(REF.version,),
-    platform="fake",
-    max_batch_size=64,
-    inputs=dict.fromkeys(INPUTS, ("INT64", (-1,))),
-    outputs={"logits": ("FP32", (len(LABELS),))},
-    server="in memory",
-)
+def info_of(contract: AnyContract) -> ModelInfo:
+    """Return what a server says of a model that keeps the contract."""
+    return ModelInfo(
+        name=contract.model.name,
+        versions=(contract.model.version,),
+        platform="fake",
+        max_batch_size=contract.max_batch_size,
+        inputs=dict.fromkeys(contract.inputs, ("INT64", (-1,))),
+        outputs={name: ("FP32", (width,)) for name, width in contract.outputs.items()},
+        server="in memory",
+    )
+
+
+INFO = info_of(contract())
 """What a `FakeModel` says of itself unless told otherwise."""
 
 

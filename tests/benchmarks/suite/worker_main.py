@@ -13,6 +13,7 @@ from worker import app
 from worker.ports import Model, ModelInfo, TokenBatch
 from worker.score.contract import AnyContract
 from worker.settings import Settings
+from worker.testing.model import info_of
 
 LOGITS = (0.1, 0.2, 0.3)
 
@@ -25,16 +26,7 @@ class ConstantModel:
 
     def info(self) -> ModelInfo:
         """Say what the contract wants to hear."""
-        contract = self._contract
-        return ModelInfo(
-            name=contract.model.name,
-            versions=(contract.model.version,),
-            platform="constant",
-            max_batch_size=contract.max_batch_size,
-            inputs=dict.fromkeys(contract.inputs, ("INT64", (-1,))),
-            outputs={name: ("FP32", (width,)) for name, width in contract.outputs.items()},
-            server="constant, in process",
-        )
+        return info_of(self._contract)
 
     def submit(self, batch: TokenBatch) -> "Future[NDArray[np.float32]]":
         """Answer."""
