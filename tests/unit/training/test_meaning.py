@@ -5,10 +5,12 @@ import torch
 import training.build
 import training.meaning
 from tests.unit.training.builders import tiny_adapter, tiny_model, tiny_world, tokenizer_file
+from training.adapter import adapter_sha256
 from training.errors import GateError, TrainingError
-from training.export import export
+from training.export import export, is_fresh
 from training.meaning import MeaningHead, TwoAnswers, layer_means, learn_meaning, load_meaning, read_layers, save_meaning
 from training.predict import OnnxModel
+from training.repository import ServingSpec
 from training.tokens import load_tokenizer, pad, token_ids
 from training.trained import load_trained
 from worker.score.contract import parse_contract
@@ -81,11 +83,14 @@ def test_the_worker_is_promised_both_answers(world) -> None:
 
 
 def test_a_second_export_finds_nothing_to_do(world) -> None:
-    """And one whose background is gone is made again."""
+    """But where the background is gone."""
     adapter, _, exported = world
     assert export(adapter, exported.folder.parent).was_fresh
-    (exported.folder / "background.txt").unlink()
-    assert not export(adapter, exported.folder.parent).was_fresh
+    made_of, spec = adapter_sha256(adapter), ServingSpec(embedding=32)
+    assert is_fresh(exported.folder, exported.contract, made_of, spec)
+    (exported.folder / "background.txt").rename(exported.folder / "elsewhere.txt")
+    assert not is_fresh(exported.folder, exported.contract, made_of, spec)
+    (exported.folder / "elsewhere.txt").rename(exported.folder / "background.txt")
 
 
 def test_another_head_than_the_proved_one_is_not_exported(world, tmp_path, monkeypatch) -> None:
