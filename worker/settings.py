@@ -32,7 +32,7 @@ _STACK_LOCK = Path(".tidings/stack.lock")
 """Held by the supervisor of the stack for as long as it lives; see `deploy/local/state.py`."""
 _ODD_YAML = (ValueError, LookupError, AttributeError, RecursionError)
 """What PyYAML raises besides its own error; see `worker/alert/yaml_lines.py`."""
-_ALSO_KNOWN = ("CONFIG", "CACHE_DIR", "RUN_DIR")
+_ALSO_KNOWN = ("CONFIG", "CACHE_DIR", "DATA_DIR", "RUN_DIR")
 _ALSO_KNOWN_PREFIXES = ("TEST_", "LOCAL_")
 
 Seconds = Annotated[float, Field(gt=0, le=10**9)]

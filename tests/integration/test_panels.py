@@ -6,8 +6,9 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def ask(address: str, query: str) -> list[Any]:
     return list(told["data"]["result"])
 
 
-def until(address: str, query: str) -> None:
-    """Wait until a query has an answer."""
+def until(address: str, query: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Wait until a query has an answer; `meanwhile` something goes on, as a rate needs a growth between two looks."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -90,6 +91,7 @@ def until(address: str, query: str) -> None:
         except OSError:
             pass
         assert time.monotonic() < deadline, query
+        meanwhile()
         time.sleep(0.3)
 
 
@@ -99,9 +101,13 @@ def test_every_panel_shows_something(flow: Flow, tmp_path: Path) -> None:
         (serving,) = worker.until(lambda: worker.lines("serving health and metrics"))
         with prometheus(serving["port"], tmp_path) as address:
             worker.until(worker.ready)
-            flow.send_messages("chat", [{"text": f"{BAD} {n}", "id": f"n{n}"} for n in range(40)])
-            until(address, "sum(rate(tidings_predictions_total[30s])) > 0")
-            until(address, "sum(rate(tidings_alert_signals_total[30s])) > 0")
+            numbers = count()
+
+            def more() -> None:
+                flow.send_messages("chat", [{"text": f"{BAD} {n}", "id": f"n{n}"} for n in islice(numbers, 10)])
+
+            until(address, "sum(rate(tidings_predictions_total[30s])) > 0", more)
+            until(address, "sum(rate(tidings_alert_signals_total[30s])) > 0", more)
             until(address, 'tidings:slo_errors:ratio_rate5m{slo="freshness"} >= 0')
             asked = {(title, query): ask(address, filled_in(query)) for title, query in queries()}
             assert ask(address, f'ALERTS{{alertstate="firing",alertname!~"{SLOW_MACHINE}"}}') == []
