@@ -84,8 +84,8 @@ def exported() -> Exported:
 def test_the_committed_repository_is_regenerated(exported: Exported, tmp_path) -> None:
     """From the committed adapter come the committed configuration, tokenizer and contract.
 
-    `onnx_sha256` may differ on another machine, and figures in the last place. In CI's fresh clone `make model` has just exported
-    it by this very code, for no model file is committed; elsewhere it is exported again.
+    `onnx_sha256` may differ on another machine, and figures in the last place. In CI's fresh clone `make model` has just
+    exported it by this very code, for no model file is committed; elsewhere it is exported again.
     """
     committed = json.loads(_committed("contract.json"))
     assert exported.contract["model"]["adapter_sha256"] == committed["model"]["adapter_sha256"]
