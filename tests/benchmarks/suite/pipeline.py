@@ -1,6 +1,7 @@
 """The whole worker against the model alone: a topic filled beforehand, exactly-once, the real model on Triton.
 
-The topic is worked off in parts, and between them the same machine does the ceiling: so what else it does falls on both.
+Each round has a topic of its own, for a worker reads ahead of what is counted; and between the rounds the same machine does the
+ceiling: so what else it does falls on both.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from tests.benchmarks.suite import models
 from tests.benchmarks.suite.ceiling import best_way
 from tests.benchmarks.suite.figures import figure, ratio
 from tests.benchmarks.suite.result import Result
-from tests.benchmarks.suite.stage import Process, Site, Watcher, cpu_s, metrics_of, running
+from tests.benchmarks.suite.stage import Process, Site, cpu_s, metrics_of, running
 from tests.benchmarks.suite.texts import bodies, some
 
 CEILING_TEXTS = 512
@@ -29,26 +30,27 @@ def run(result: Result, folder: Path) -> None:
     part = options.messages // options.rounds
     with running({"kafka", "triton"}, folder) as stack:
         result.details["parts"] = stack.versions()
-        site = Site(stack, folder / "site")
-        site.fill(bodies(some(options.messages)))
+        texts = some(options.messages)
         ceilings, parts = [models.pace(engine, batches)], list[dict[str, Any]]()
-        with site.watching() as watcher:
-            while len(parts) < options.rounds and result.left_s > 0:
-                parts.append(_part(site, watcher, part, result.left_s))
-                ceilings.append(models.pace(engine, batches))
-                _tell(result, ceilings, parts)
-            result.details["doubled"] = watcher.rest() - sum(one["predictions"] for one in parts)
+        while len(parts) < options.rounds and result.left_s > 0:
+            site = Site(stack, folder / f"site-{len(parts)}")
+            site.fill(bodies(texts[len(parts) * part :][:part]))
+            parts.append(_part(site, part, result.left_s))
+            ceilings.append(models.pace(engine, batches))
+            _tell(result, ceilings, parts)
 
 
-def _part(site: Site, watcher: Watcher, count: int, limit_s: float) -> dict[str, Any]:
-    """Let a worker do its part of the topic, and leave as it should."""
-    with site.worker() as worker:
+def _part(site: Site, count: int, limit_s: float) -> dict[str, Any]:
+    """Let a worker work its topic off, and leave as it should."""
+    with site.watching() as watcher, site.worker() as worker:
         before = _used(site.stack, worker)
         seen = watcher.until(count, limit_s, worker.require_alive)
         used = {name: seconds - before[name] for name, seconds in _used(site.stack, worker).items()}
         page = metrics_of(worker)
+        doubled = watcher.rest() - seen.found
     return {
         "predictions": seen.found,
+        "doubled": doubled,
         "per_s": seen.per_s,
         "cpu_s": {name: round(seconds, 2) for name, seconds in used.items()},
         "padding_waste": _waste(page),
