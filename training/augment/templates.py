@@ -14,7 +14,7 @@ NOT_BAD = 0.5
 _PLAIN_PERSONS = 0.6
 """How many sentences about people judge nobody."""
 _GROUPS = (*words.GROUPS, "religion", "orientation")
-"""These two are drawn twice as often: what the encoder read of them on the web left the deepest marks."""
+"""These two are drawn twice as often: on them the model without it failed most of CheckList's fairness (22 and 8 %)."""
 
 
 @dataclass(frozen=True, slots=True)

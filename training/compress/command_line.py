@@ -108,7 +108,7 @@ def distil(lesson: Lesson, choices: Distillation, out: Path) -> None:
         taught, run = teach(teacher, student, lessons, choices)
         save_compact(taught, folder)
         write_run(folder, choices, run)
-    typer.echo(_finished(out, run))
+    typer.echo(_finished(out, run), err=True)  # what is asked for as JSON is alone on standard output
 
 
 def student_shape(kind: str, layers: str, heads: int, neurons: int, hidden: int) -> Cut | Narrow:
