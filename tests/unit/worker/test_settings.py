@@ -184,7 +184,9 @@ def test_a_misspelt_variable_in_a_file_is_refused_too(refused: Callable[..., str
     assert "TIDINGS_KAKFA__BOOTSTRAP_SERVERS: no such setting; did you mean KAFKA?" in refused()
 
 
-@pytest.mark.parametrize("variable", ["TIDINGS_CACHE_DIR", "TIDINGS_RUN_DIR", "TIDINGS_TEST_X", "TIDINGS_LOCAL_KAFKA"])
+@pytest.mark.parametrize(
+    "variable", ["TIDINGS_CACHE_DIR", "TIDINGS_DATA_DIR", "TIDINGS_RUN_DIR", "TIDINGS_TEST_X", "TIDINGS_LOCAL_KAFKA"]
+)
 def test_variables_of_other_parts_are_let_be(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """The local stack and the tests have variables of their own."""
     monkeypatch.setenv(variable, "x")
