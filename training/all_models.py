@@ -61,7 +61,7 @@ def _student(teacher: Model, folder: Path, say: Say) -> Path:
         say(f"{FAST} is taught already: {folder}")
         return folder
     say(f"Teaching {FAST}")
-    command_line.distil(command_line.Lesson(teacher.adapter, SHAPE, (), TRANSFER), Distillation(), folder)
+    command_line.teach_into(command_line.Lesson(teacher.adapter, SHAPE, (), TRANSFER), Distillation(), folder)
     return folder
 
 

@@ -91,7 +91,12 @@ def _sweep(asked: Sweeping, *, as_json: bool) -> None:
 
 
 def distil(lesson: Lesson, choices: Distillation, out: Path) -> None:
-    """Run `tidings distil`.
+    """Run `tidings distil`; raises as `teach_into` does."""
+    typer.echo(_finished(out, teach_into(lesson, choices, out)))
+
+
+def teach_into(lesson: Lesson, choices: Distillation, out: Path) -> DistillationRun:
+    """Teach a student, put it at `out`, and return what the run measured; nothing is said on standard output.
 
     Raises:
         TrainingError: there is no such adapter, layer or file.
@@ -108,7 +113,7 @@ def distil(lesson: Lesson, choices: Distillation, out: Path) -> None:
         taught, run = teach(teacher, student, lessons, choices)
         save_compact(taught, folder)
         write_run(folder, choices, run)
-    typer.echo(_finished(out, run), err=True)  # what is asked for as JSON is alone on standard output
+    return run
 
 
 def student_shape(kind: str, layers: str, heads: int, neurons: int, hidden: int) -> Cut | Narrow:
