@@ -91,6 +91,14 @@ TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write curves f
 Out = Annotated[
     Path | None, typer.Option(help="Where the adapter goes. [default: build/training/sentiment]", show_default=False)
 ]
+ModelsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Where the models go, each into a folder of its name. [default: build/training/models]",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Model = Annotated[Runtime, typer.Option(help="The exported model, or the adapter under torch.")]
 Input = Annotated[
@@ -208,7 +216,7 @@ def search(
 
 def train_all(
     names: Names = None,
-    out: Out = None,
+    out: ModelsOut = None,
     cases: Cases = 200,
     rows: Rows = 0,
     as_json: Json = False,

@@ -23,23 +23,32 @@ RANGES: dict[str, tuple[float, ...]] = {
     "resolve_share": (0.1, 0.2, 0.3, 0.5, 0.8),
     "keep_firing_ms": tuple(hours * _HOUR_MS for hours in (1, 2, 3, 6, 9, 12, 18)),
     "half_life_ms": tuple(days * _DAY_MS for days in (2, 4, 7, 10, 14)),
+    "season_half_life_ms": tuple(days * _DAY_MS for days in (4, 7, 14, 21, 28)),
     "tail_half_life_ms": tuple(days * _DAY_MS for days in (7, 10, 14, 21, 28)),
     "pull_ms": tuple(hours * _HOUR_MS for hours in (1, 2, 4, 8, 16)),
     "grain": (1.0, 2.0, 3.0, 5.0, 8.0),
     "cap": (2.0, 3.0, 5.0, 10.0),
-    "scale_ratio": (1.5, 2.0, 3.0, 4.0, 6.0),
+    "short_ratio": (1.5, 2.0, 3.0, 4.0, 6.0),
+    "long_ratio": (1.5, 2.0, 3.0, 4.0, 6.0),
 }
 """From what a choice is drawn: wide, and with no regard to what turned out to be good."""
 
 
 def chosen(values: Mapping[str, float], start: Choice | None = None) -> Choice:
-    """Return `start`, the shipped choice unless given, with these values. `scale_ratio` is the ratio between scales."""
+    """Return `start`, the shipped choice unless given, with these values.
+
+    `short_ratio` and `long_ratio` are those of the middle scale to the shortest, and of the longest to it.
+    """
     start = start or Choice()
     volume = _with(start.volume, values)
     baseline = _with(volume.baseline, values)
-    if ratio := values.get("scale_ratio"):
-        middle = baseline.scales_ms[1]
-        baseline = replace(baseline, scales_ms=(round(middle / ratio), middle, round(middle * ratio)))
+    short, middle, long = baseline.scales_ms
+    scales = (
+        round(middle / values.get("short_ratio", middle / short)),
+        middle,
+        round(middle * values.get("long_ratio", long / middle)),
+    )
+    baseline = replace(baseline, scales_ms=scales)
     return Choice(replace(volume, baseline=baseline), round(values.get("keep_firing_ms", start.keep_firing_ms)))
 
 
@@ -72,7 +81,8 @@ def shipped() -> dict[str, float]:
     found = {**msgspec.structs.asdict(baseline), **msgspec.structs.asdict(volume), "keep_firing_ms": choice.keep_firing_ms}
     return {
         **{name: found[name] for name in RANGES if name in found},
-        "scale_ratio": baseline.scales_ms[2] / baseline.scales_ms[1],
+        "short_ratio": baseline.scales_ms[1] / baseline.scales_ms[0],
+        "long_ratio": baseline.scales_ms[2] / baseline.scales_ms[1],
     }
 
 

@@ -31,20 +31,26 @@ Counts = NDArray[np.float64]
 
 def alerts(one: Stream, keep_ms: int) -> Iterator[tuple[str, float, Fired]]:
     """Yield what each naive rule fires at each of its thresholds."""
-    messages, negatives = _buckets(one)
+    messages, negatives = buckets(one)
     statistics = {
-        "fixed count": _over(negatives, _HOUR),
-        "fixed share": _share(_over(negatives, _HOUR), _over(messages, _HOUR)),
+        "fixed count": over(negatives, _HOUR),
+        "fixed share": _share(over(negatives, _HOUR), over(messages, _HOUR)),
         "z-score": _z(negatives),
     }
     for name, statistic in statistics.items():
         for threshold in STEPS[name]:
-            for begin, end in _spans(statistic >= threshold, keep_ms // BUCKET_MS):
-                ends = [START_MS + (at + 1) * BUCKET_MS for at in (begin, end)]
-                yield name, threshold, Fired(one.key, name, ends[0], ends[1])
+            yield from fired(one.key, name, threshold, statistic >= threshold, keep_ms)
 
 
-def _buckets(one: Stream) -> tuple[Counts, Counts]:
+def fired(key: str, name: str, threshold: float, breach: NDArray[np.bool_], keep_ms: int) -> Iterator[tuple[str, float, Fired]]:
+    """Yield an alert for each breach, which goes on for `keep_ms` after it."""
+    for begin, end in _spans(breach, keep_ms // BUCKET_MS):
+        ends = [START_MS + (at + 1) * BUCKET_MS for at in (begin, end)]
+        yield name, threshold, Fired(key, name, ends[0], ends[1])
+
+
+def buckets(one: Stream) -> tuple[Counts, Counts]:
+    """Return, by bucket, the messages and those that the model reads as negative."""
     reads = (*one.pool.negative, *one.pool.other)
     gloomy = np.array([read.label == "negative" for read in reads])[one.texts]
     places = (one.times - START_MS) // BUCKET_MS
@@ -56,9 +62,10 @@ def _count(places: NDArray[np.int64], length: int) -> Counts:
     return np.bincount(places, minlength=length).astype(np.float64)
 
 
-def _over(counts: Counts, buckets: int) -> Counts:
-    sums = np.concatenate([np.zeros(buckets), np.cumsum(counts)])
-    return np.asarray(sums[buckets:] - sums[:-buckets])
+def over(counts: Counts, length: int) -> Counts:
+    """Return the sum of the bucket and those before it, `length` in all."""
+    sums = np.concatenate([np.zeros(length), np.cumsum(counts)])
+    return np.asarray(sums[length:] - sums[:-length])
 
 
 def _share(negatives: Counts, messages: Counts) -> Counts:
@@ -67,8 +74,8 @@ def _share(negatives: Counts, messages: Counts) -> Counts:
 
 def _z(counts: Counts) -> Counts:
     """Return 0 for the first day: there is nothing to compare with."""
-    mean = _over(counts, A_DAY) / A_DAY
-    deviation = np.sqrt(np.maximum(_over(counts * counts, A_DAY) / A_DAY - mean * mean, 0.01))
+    mean = over(counts, A_DAY) / A_DAY
+    deviation = np.sqrt(np.maximum(over(counts * counts, A_DAY) / A_DAY - mean * mean, 0.01))
     found = np.zeros(len(counts))
     found[A_DAY:] = (counts[A_DAY:] - mean[A_DAY - 1 : -1]) / deviation[A_DAY - 1 : -1]
     return found

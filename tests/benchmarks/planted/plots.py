@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.benchmarks.planted import naive
+from tests.benchmarks.planted import hindsight, naive
 from tests.benchmarks.planted.curves import Curve
 from tests.benchmarks.planted.measuring import figures
 from tests.benchmarks.planted.report import DETECTORS, FALSE_ALARMS, RECALL, Results
@@ -18,7 +18,10 @@ _LEAST = 0.003
 
 
 def draw(curves: Mapping[str, Curve], found: Results, path: Path) -> Path:
-    """Write the picture: one curve a detector, dashed for naive ones, a dot where the rules stand; what is asked is grey."""
+    """Write the picture: one curve a detector, dotted for naive ones, a dot where the rules stand; what is asked is grey.
+
+    A dashed line is what hindsight finds with what the detector counts.
+    """
     figure = Figure(figsize=(13, 6), layout="constrained")
     recall, delay = figure.subplots(1, 2)
     for name, curve in curves.items():
@@ -29,6 +32,10 @@ def draw(curves: Mapping[str, Curve], found: Results, path: Path) -> Path:
         delays = [(at, of.median_delay_s / 60) for at, (_, of) in zip(false, curve, strict=True) if of.median_delay_s]
         delay.plot([at for at, _ in delays], [minutes for _, minutes in delays], **style)
         _dot(recall, delay, found, name, colour)
+    for name, detector in hindsight.NAMES.items():
+        recall.axhline(
+            figures(found[name]).recall or 0.0, color=f"C{DETECTORS.index(detector)}", linestyle="--", linewidth=0.8, label=name
+        )
     recall.axhspan(RECALL, 1.0, color="0.9")
     recall.set_ylabel("recall of detectable incidents")
     recall.legend()

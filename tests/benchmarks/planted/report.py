@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from tests.benchmarks.planted import naive
+from tests.benchmarks.planted import hindsight, naive
 from tests.benchmarks.planted.curves import naive_alerts
 from tests.benchmarks.planted.groups import GROUPS
 from tests.benchmarks.planted.measuring import Figures, Result, figures, hold
@@ -18,11 +18,13 @@ Results = dict[str, Result]
 
 
 def results(ran: Sequence[Ran]) -> Results:
-    """Return what each detector and each naive rule at its usual threshold came to, by name."""
+    """Return what each detector, each naive rule at its usual threshold and hindsight came to, by name."""
     truths, alerts = [truth for one in ran for truth in one.truths], [alert for one in ran for alert in one.alerts]
     found = {name: hold((alert for alert in alerts if alert.rule == name), truths, name) for name in DETECTORS}
     for name, threshold in naive.TEXTBOOK.items():
         found[name] = hold(naive_alerts(ran, name, threshold), truths, naive.ASKED[name])
+    for name, detector in hindsight.NAMES.items():
+        found[name] = hold(naive_alerts(ran, name, hindsight.THRESHOLD), truths, detector)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from tests.benchmarks.planted import groups, naive, streams
+from tests.benchmarks.planted import groups, hindsight, naive, streams
 from tests.benchmarks.planted.groups import Group, Purpose
 from tests.benchmarks.planted.measuring import Fired, Truth
 from tests.benchmarks.planted.streams import Stream
@@ -90,3 +90,4 @@ def _outcome(made: Sequence[Stream], rules: RuleSet) -> tuple[Outcome, Seen]:
 def _naive(made: Iterable[Stream]) -> Iterator[tuple[str, float, Fired]]:
     for one in made:
         yield from naive.alerts(one, parse_duration(KEEP))
+        yield from hindsight.alerts(one, parse_duration(KEEP))

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.benchmarks.planted import arrivals, naive, severe
+from tests.benchmarks.planted import arrivals, hindsight, naive, severe
 from tests.benchmarks.planted.arrivals import A_DAY, BURSTY, CALM, DAY_MS, MINUTE_MS, START_MS, Arrivals
 from tests.benchmarks.planted.curves import onsets
 from tests.benchmarks.planted.measuring import GRACE_MS, Fired, Truth, figures, hold
@@ -177,3 +177,24 @@ def test_what_single_stands_on_is_counted_by_source() -> None:
     found = severe.severe([Pool("chat", gloomy, other), Pool("mail", (), (other[1],))], [0.9, 0.98])
     assert found["chat"] == {0.9: (3 / 6, 2 / 3, 2 / 4), 0.98: (1 / 6, 1.0, 1 / 4)}
     assert found["mail"] == {0.9: (0.0, None, None), 0.98: (0.0, None, None)}
+
+
+def test_hindsight_knows_what_is_usual_and_how_far_peace_goes() -> None:
+    """Twice as many as ever in peace is told though peace itself swings; less than that is not."""
+    expected = np.full(300, 10.0)
+    counts, peace = np.array([20.0 if at % 50 == 10 else 10.0 for at in range(300)]), np.ones(300, dtype=np.bool_)
+    peace[200:] = False
+    assert not (hindsight.excess(counts, expected, peace) > 0).any()
+    counts[230:240] = 40.0
+    told = np.flatnonzero(hindsight.excess(counts, expected, peace) > 0)
+    assert told[0] == 230
+    assert told[-1] <= 240 + 48
+
+
+def test_hindsight_raises_nothing_in_peace() -> None:
+    """Its alerts begin in incidents, or while its longest scale still has one in it."""
+    one = _stream(3)
+    spans = [(i.start_ms, i.end_ms + GRACE_MS + 4 * 3_600_000) for i in one.incidents]
+    fired = [alert.fired_ms for _, _, alert in hindsight.alerts(one, 3_600_000)]
+    assert fired
+    assert all(any(begin <= at <= end for begin, end in spans) for at in fired)

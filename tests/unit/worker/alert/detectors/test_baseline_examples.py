@@ -21,6 +21,7 @@ PARAMETERS = BaselineParameters(
     bucket_ms=HOUR_MS,
     scales_ms=(HOUR_MS, 2 * HOUR_MS),
     half_life_ms=24 * HOUR_MS,
+    season_half_life_ms=24 * HOUR_MS,
     tail_half_life_ms=100 * HOUR_MS,
     pull_ms=2 * HOUR_MS,
     grain=4.0,
@@ -28,7 +29,7 @@ PARAMETERS = BaselineParameters(
 )
 KEEP = 0.5 ** (1 / 24)
 TAIL_RATE = 1 - 0.5**0.01
-PRIOR_PASSES = 0.02 * 84
+PRIOR_PASSES = 0.05 * 24
 
 
 def only(slot: int, value: float) -> tuple[float, ...]:
@@ -51,7 +52,7 @@ def test_first_bucket() -> None:
     """The level alone is learnt: (3 + 1/2) / 2; each scale begins there, with the tail that is assumed of everybody."""
     state, reading = step(PARAMETERS, CountBaseline(), 5 * HOUR_MS, 3)
     assert (state.at_ms, state.buckets, state.level_sum, state.level_weight) == (6 * HOUR_MS, 1, 3.0, 1.0)
-    assert figures(state.scales) == pytest.approx([1.75, 1.75, 1.5, 0.5 * PRIOR_PASSES, PRIOR_PASSES] * 2)
+    assert figures(state.scales) == pytest.approx([1.75, 1.75, 0.8, 0.5 * PRIOR_PASSES, PRIOR_PASSES] * 2)
     assert reading == CountReading(-2.0, 3, 1.75, 1.0, HOUR_MS)
     assert sum(state.slot_weights) == 0
     second, _ = step(PARAMETERS, state, 6 * HOUR_MS, 7)
@@ -71,14 +72,14 @@ def test_reading() -> None:
     A tail that begins at 1 with a slope of 1/2, and 24 chances a day on two scales.
     """
     _, reading = step(PARAMETERS, past(), 29 * HOUR_MS, 80)
-    rarity = -log10(0.02) + (log(3.5) - 1) / 0.5 / log(10) - log10(2 * 24)
+    rarity = -log10(0.05) + (log(3.5) - 1) / 0.5 / log(10) - log10(2 * 24)
     assert reading == pytest.approx(CountReading(rarity, 80, 20, 3.5, HOUR_MS))
 
 
 def test_reading_of_the_longer_scale() -> None:
     """It is told when it is the rarer one: half as many looks, a slope of 3/2."""
     _, reading = step(PARAMETERS, past(bars=(9.0, 0.5)), 29 * HOUR_MS, 80)
-    rarity = -log10(0.02) + (log(47 / 17) - 0.5) / 1.5 / log(10) - log10(2 * 24 * 0.5)
+    rarity = -log10(0.05) + (log(47 / 17) - 0.5) / 1.5 / log(10) - log10(2 * 24 * 0.5)
     assert reading == pytest.approx(CountReading(rarity, 45, 15, 47 / 17, 2 * HOUR_MS))
 
 
@@ -96,23 +97,23 @@ def test_level_and_hour_learn_up_to_a_limit(count: int, cap: float, learnt: floa
 
 @pytest.mark.parametrize(("buckets", "pace"), [(10, 1 / 14), (10_000, 2 * TAIL_RATE)])
 def test_the_bar_follows_what_the_key_shows(buckets: int, pace: float) -> None:
-    """Up by 49 steps where it is passed, down by one where not, so that one in fifty passes it; fast at first."""
+    """Up by 19 steps where it is passed, down by one where not, so that one in twenty passes it; fast at first."""
     state, _ = step(PARAMETERS, past(buckets), 29 * HOUR_MS, 80)
-    keep = 1 - TAIL_RATE / 0.02
+    keep = 1 - TAIL_RATE / 0.05
     assert figures(state.scales) == pytest.approx(
         [
-            *(80, 20, 1 + pace * 0.5 * 49, keep * 0.5 + log(3.5) - 1, keep + 1),
+            *(80, 20, 1 + pace * 0.5 * 19, keep * 0.5 + log(3.5) - 1, keep + 1),
             *(45, 15, 1.5 - pace * 1.5, 3, 2),
         ]
     )
 
 
 def test_an_alarm_is_learnt_little() -> None:
-    """An excess of more than four slopes is learnt as four, and with a weight that is less the larger it was."""
+    """An excess of more than three slopes is learnt as three, and with a weight that is less the larger it was."""
     state, _ = step(PARAMETERS, past(), 29 * HOUR_MS, 100_000)
-    weight = 4 * 0.5 / (log(100_004 / 24) - 1)
-    keep = 1 - weight * TAIL_RATE / 0.02
-    assert figures(state.scales[:1])[3:] == pytest.approx([keep * 0.5 + weight * 2, keep + weight])
+    weight = 3 * 0.5 / (log(100_004 / 24) - 1)
+    keep = 1 - weight * TAIL_RATE / 0.05
+    assert figures(state.scales[:1])[3:] == pytest.approx([keep * 0.5 + weight * 1.5, keep + weight])
 
 
 def test_a_tail_that_forgets_fast_keeps_half() -> None:
@@ -126,10 +127,10 @@ def test_a_tail_is_never_too_steep_nor_a_bar_below_nothing() -> None:
     """A key that hardly varies has a slope of 0.02 all the same."""
     flat = msgspec.structs.replace(past(), scales=(ScaleState(20.0, 20.0, 0.001, 0.0, 1.0), *past().scales[1:]))
     state, reading = step(PARAMETERS, flat, 29 * HOUR_MS, 21)
-    assert reading.statistic == pytest.approx(-log10(0.02) + (log(25 / 24) - 0.001) / 0.02 / log(10) - log10(48))
+    assert reading.statistic == pytest.approx(-log10(0.05) + (log(25 / 24) - 0.001) / 0.02 / log(10) - log10(48))
     low, _ = step(PARAMETERS, flat, 29 * HOUR_MS, 20)
     assert low.scales[0].bar == 0.0
-    assert state.scales[0].bar == pytest.approx(0.001 + 0.02 * 49 / 14)
+    assert state.scales[0].bar == pytest.approx(0.001 + 0.02 * 19 / 14)
 
 
 def test_silence_of_thirty_hours() -> None:

@@ -93,12 +93,10 @@ def test_alert_is_held_while_it_ebbs() -> None:
         assert (found.verdict == "clear") == (found.statistic < log10(0.3 * 4))
 
 
-@pytest.mark.parametrize(("messages", "verdict"), [(2, "hold"), (9, "breach")])
+@pytest.mark.parametrize(("messages", "verdict"), [(2, "hold"), (9, "hold"), (15, "breach")])
 def test_few_messages_are_never_too_many(messages: int, verdict: str) -> None:
-    """However rare: on a key that has been silent for twenty days, two are nothing yet."""
-    found = read([*[0] * 20 * A_DAY, messages])[-1]
-    assert found.statistic >= found.threshold
-    assert found.verdict == verdict
+    """However rare: on a key that has been silent for twenty days, two are nothing yet, and nine no alert."""
+    assert read([*[0] * 20 * A_DAY, messages])[-1].verdict == verdict
 
 
 def test_little_more_than_usual_is_never_too_much() -> None:
@@ -119,13 +117,13 @@ def test_own_alarms_do_not_hide_the_next(hours: int, times: int, apart: int) -> 
 
 
 def test_what_comes_more_often_than_asked_for_ceases_to_alert() -> None:
-    """Six hours of ten times the usual, every second day: on such a key that is not rarer than once in four days."""
-    counts = bursty(20, 34)
-    for day in range(20, 34, 2):
+    """Six hours of ten times the usual, every second day: told for ten days; after three weeks such is usual on that key."""
+    counts = bursty(20, 50)
+    for day in range(20, 50, 2):
         counts = with_burst(counts, day * A_DAY, 6 * HOUR, 10)
     found = verdicts(counts)
-    assert "breach" in found[20 * A_DAY : 21 * A_DAY]
-    assert "breach" not in found[30 * A_DAY :]
+    assert all("breach" in found[day * A_DAY : (day + 1) * A_DAY] for day in range(20, 32, 2))
+    assert "breach" not in found[41 * A_DAY :]
 
 
 def test_what_stays_ceases_to_alert() -> None:

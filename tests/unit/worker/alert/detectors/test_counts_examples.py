@@ -49,8 +49,8 @@ def test_what_could_not_be_more_common(resolve_share: float, verdict: Verdict) -
 def test_rare_is_not_enough() -> None:
     """It must be so many times the usual, too."""
     _, figures = step(PARAMETERS, past(), AT_MS, 80)
-    assert judge(told(min_ratio=figures.ratio), past(), AT_MS, 80)[1].verdict == "breach"
-    assert judge(told(min_ratio=figures.ratio + 1e-6), past(), AT_MS, 80)[1].verdict == "hold"
+    assert judge(told(0.5, min_ratio=figures.ratio), past(), AT_MS, 80)[1].verdict == "breach"
+    assert judge(told(0.5, min_ratio=figures.ratio + 1e-6), past(), AT_MS, 80)[1].verdict == "hold"
 
 
 @pytest.mark.parametrize(("buckets", "verdict"), [(2, "no_data"), (3, "clear")])
