@@ -47,7 +47,7 @@ class Helm:
         command = [str(self.program), *arguments]
         done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
         if done.returncode:
-            raise RenderError(" ".join((done.stderr or done.stdout).split()))
+            raise RenderError(" ".join(f"{done.stdout} {done.stderr}".split()))  # lint says what is wrong on the former
         return done.stdout
 
 
