@@ -152,7 +152,7 @@ def test_from_a_producer_to_everybody_who_reads(flow: Flow, monkeypatch: pytest.
         (asked,) = [one for one in collector.spans if one.name == ASKED and one.parent_span_id == way[0].span_id]
         (line,) = worker.lines("alert event")[:1]
         assert (line["trace_id"], line["span_id"]) == (way[-1].trace_id.hex(), way[-1].span_id.hex())
-        keep([*way, asked])
+        keep([*way, asked], line)
 
 
 class Provided:
@@ -179,8 +179,8 @@ class Provided:
         return Remembering()
 
 
-def keep(way: list[Any]) -> None:
-    """Write the trace down for the docs, where they ask for it."""
+def keep(way: list[Any], line: Mapping[str, Any]) -> None:
+    """Write the trace and the log line of its alert down for the docs, where they ask for it."""
     if path := os.environ.get("TRACE_FILE"):
         shown = [
             {
@@ -194,7 +194,7 @@ def keep(way: list[Any]) -> None:
             }
             for span in way
         ]
-        Path(path).write_text(json.dumps(shown, indent=2))
+        Path(path).write_text(json.dumps([*shown, line], indent=2))
 
 
 def test_a_producer_as_it_is_called(flow: Flow) -> None:

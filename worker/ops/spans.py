@@ -75,9 +75,13 @@ class OpenSpans:
         return list({context.span_id: context for context in found}.values()) if found else found
 
     def of(self, records: Iterable[Record]) -> list[Span]:
-        """Return the spans of those of these records that are traced."""
-        found = (self._open.get(record.topic_partition, {}).get(record.offset) for record in records)
-        return [span for span in found if span is not None]
+        """Return the spans of those of these records that are traced; asked for each batch, so without more than a look-up."""
+        opened, found = self._open, []
+        for record in records:
+            spans = opened.get((record.topic, record.partition))  # type: ignore[call-overload]  # equal to a TopicPartition
+            if spans and (span := spans.get(record.offset)):
+                found.append(span)
+        return found
 
     def fail(self, origin: Origin | None, why: str) -> None:
         """Mark the span of the record at this place."""

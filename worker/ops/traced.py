@@ -10,7 +10,6 @@ Records that are not sampled cost a look at their headers. The roles know nothin
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -142,7 +141,7 @@ class TracedModel(ObservedModel):
 
     def submit(self, batch: TokenBatch) -> "Future[NDArray[np.float32]]":
         """See `Model`."""
-        causes = self._spans.of(filter(None, map(_record, batch.rows))) if self._spans else []
+        causes = self._spans.of(_records(batch)) if self._spans else []
         if not causes:
             return super().submit(batch)
         span = self._begin(batch, causes)
@@ -163,10 +162,9 @@ class TracedModel(ObservedModel):
         return span
 
 
-def _record(row: Any) -> Record | None:
-    """Return the record that a text is of; the canary's is of none."""
-    found = getattr(row.item, "record", None)
-    return found if isinstance(found, Record) else None
+def _records(batch: TokenBatch) -> list[Record]:
+    """Return the records that its texts are of; the canary's is of none."""
+    return [record for row in batch.rows if (record := getattr(row.item, "record", None)) is not None]
 
 
 def _remote(server: str) -> dict[str, str | int]:
