@@ -69,18 +69,17 @@ def figure(document: Mapping[str, Any], ask: Ask, about: str) -> Figure:
     made.suptitle(document["title"], fontsize=15, fontweight="bold", y=1 - 0.25 / (rows * _ROW_INCHES + 1))
     made.text(0.5, 0.006, about, ha="center", fontsize=9, color="#666")
     for panel in document["panels"]:
-        place = panel["gridPos"]
-        top = 0.97 * (1 - place["y"] / rows) + 0.01
-        box = (
-            place["x"] / _WIDE + 0.03,
-            top - 0.97 * place["h"] / rows + 0.018,
-            place["w"] / _WIDE - 0.04,
-            0.97 * place["h"] / rows - 0.042,
-        )
-        axes = made.add_axes(box)
+        axes = made.add_axes(_box(panel["gridPos"], rows))
         lines = [line for target in panel["targets"] for line in ask(target["expr"], target["legendFormat"])]
         _draw(axes, panel, [line for line in lines if line.values])
     return made
+
+
+def _box(place: Mapping[str, int], rows: int) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height of a panel, as shares of the picture, with room for its title and its numbers."""
+    height, below = 0.97 / rows, place["y"] + place["h"]
+    bottom, width = 0.998 - below * height, place["w"] / _WIDE
+    return place["x"] / _WIDE + 0.038, bottom, width - 0.048, place["h"] * height - 0.042
 
 
 def _draw(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Series]) -> None:
@@ -93,10 +92,11 @@ def _draw(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Series]) -> None
         return
     for line in lines:
         axes.plot(np.array(line.times).astype("datetime64[s]"), np.array(line.values), linewidth=1.1, label=line.name)
+    highest = max(value for line in lines for value in line.values)
+    axes.set_ylim(min(0, *(value for line in lines for value in line.values)), highest * 1.25 if highest > 0 else 1)
     for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]:
-        if step["value"] is not None and step["value"] <= axes.get_ylim()[1]:
+        if step["value"] is not None and step["value"] <= highest * 1.25:
             axes.axhline(step["value"], color=step["color"], linewidth=0.8, linestyle="--")
-    axes.set_ylim(bottom=min(0, *(value for line in lines for value in line.values)))
     axes.yaxis.set_major_formatter(formatter)
     axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]  # matplotlib has no types here
     axes.tick_params(labelsize=7)
@@ -109,7 +109,7 @@ def _draw(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Series]) -> None
 def _formatter(unit: str) -> Formatter:
     if unit == "percentunit":
         return FuncFormatter(lambda value, _place: f"{value:.1%}")
-    return EngFormatter(unit=_UNITS.get(unit, ""), places=2, sep="")
+    return EngFormatter(unit=_UNITS.get(unit, ""), places=1, sep=" ")
 
 
 def _series(one: Mapping[str, Any], legend: str) -> Series:

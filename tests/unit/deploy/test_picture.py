@@ -29,7 +29,7 @@ def test_every_panel_is_drawn(name: str) -> None:
         if not asked:
             assert said == ["no data"]
         elif panel["type"] == "stat":
-            assert said[0].startswith(("50.0%", "500.00m"))
+            assert said[0].startswith(("50.0%", "500.0 m"))
         else:
             handles, _ = axes.get_legend_handles_labels()
             assert len(handles) == len(asked)

@@ -1,13 +1,18 @@
-"""What only a server notices, asked of a real kube-apiserver where it is built; and the kinds that it is given for that."""
+"""What only a server notices, asked of a real kube-apiserver where it is built; and how it is asked, of a scripted one."""
 
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3
 
 from deploy.check import apiserver, definitions, examples, schemas
 from deploy.check.apiserver import Cluster
+from deploy.local.errors import PartFailedError
 from tests.unit.deploy.check.spoiling import Objects, one, pod
 
 
@@ -81,9 +86,91 @@ def test_the_operators_kinds_are_judged(cluster: Cluster, objects: Objects) -> N
     assert nobody.startswith("ScaledSubject/a: 404")
 
 
-def test_nothing_is_no_pass(cluster: Cluster) -> None:
-    """Where nothing was rendered, nothing was judged."""
-    assert list(cluster.faults([])) == ["there are no objects to look at"]
+class Scripted:
+    """An API server that knows ConfigMaps and namespaces, and answers as told; `asked` is what it was to apply."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str | None]] = []
+        self.status, self.body = 200, {"message": "is wrong"}
+        self.warnings: Sequence[str] = ()
+        scripted = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = [{"name": "configmaps", "kind": "ConfigMap", "namespaced": True}]
+                known += [{"name": "namespaces/status", "kind": "Namespace", "namespaced": False}]
+                known += [{"name": "namespaces", "kind": "Namespace", "namespaced": False}]
+                self.say(200 if self.path == "/api/v1" else 404, {"resources": known}, ())
+
+            def do_PATCH(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                scripted.asked.append((self.path, json.loads(body)["kind"], self.headers["Content-Type"]))
+                self.say(scripted.status, scripted.body, scripted.warnings)
+
+            def say(self, status: int, body: dict[str, Any], warnings: Sequence[str]) -> None:
+                text = json.dumps(body).encode()
+                self.send_response(status)
+                for warning in warnings:
+                    self.send_header("Warning", warning)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.cluster = Cluster(f"http://127.0.0.1:{self.server.server_address[1]}", urllib3.PoolManager())
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """Such a server; gone afterwards."""
+    server = Scripted()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def item(kind: str, **metadata: str) -> Any:
+    """An object."""
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", **metadata}}
+
+
+def test_each_object_is_applied_as_a_dry_run(scripted: Scripted) -> None:
+    """Strictly, in its own namespace or the chart's, and one that is in none at the top."""
+    assert list(scripted.cluster.faults([item("ConfigMap"), item("ConfigMap", namespace="redis"), item("Namespace")])) == []
+    asked = "?fieldManager=tidings-check&force=true&fieldValidation=Strict&dryRun=All"
+    places = ["namespaces/sentiment/configmaps", "namespaces/redis/configmaps", "namespaces"]
+    assert [path for path, _, _ in scripted.asked] == [f"/api/v1/{place}/a{asked}" for place in places]
+    assert {media for _, _, media in scripted.asked} == {"application/apply-patch+yaml"}
+    scripted.cluster.keep(item("Namespace"))
+    assert "dryRun" not in scripted.asked[-1][0]
+
+
+def test_a_refusal_and_a_warning_are_faults(scripted: Scripted) -> None:
+    """Each in the server's words, with the object's name; nothing at all is a fault as well."""
+    scripted.status, scripted.warnings = 422, ('299 - "one"', '299 - "two"')
+    found = list(scripted.cluster.faults([item("ConfigMap")]))
+    expected = ["ConfigMap/a: 422 is wrong", 'ConfigMap/a: warning: 299 - "one"', 'ConfigMap/a: warning: 299 - "two"']
+    assert found == expected
+    with pytest.raises(PartFailedError, match="refuses ConfigMap/a: 422 is wrong"):
+        scripted.cluster.keep(item("ConfigMap"))
+    assert list(scripted.cluster.faults([])) == ["there are no objects to look at"]
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_does_not_come_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    """The part that ended is named with what it said."""
+    program = tmp_path / "etcd"
+    program.write_text("#!/bin/sh\necho no space left\nexit 3\n")
+    program.chmod(0o755)
+    with (
+        pytest.raises(PartFailedError, match=r"(?s)etcd ended with status 3.*no space left"),
+        apiserver.running(program, program),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("path", sorted(schemas.CRDS.glob("*.json")), ids=lambda path: path.stem)
