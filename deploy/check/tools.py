@@ -109,6 +109,7 @@ def _go(arguments: list[str], path: Path, folder: Path = ROOT) -> None:
     """Have Go make this program."""
     if shutil.which("go") is None:
         raise ToolError(f"{path.name} is built with Go, which is not on the PATH: install Go 1.26 or later")
+    sys.stderr.write(f"building {path.name} with Go, once for this version; it takes a while\n")
     env = os.environ | {"GOBIN": str(path.parent), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
     try:
         done = subprocess.run(

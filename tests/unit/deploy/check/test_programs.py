@@ -103,6 +103,8 @@ def test_a_program_that_cannot_be_had_is_a_failure(monkeypatch: pytest.MonkeyPat
     (asked,) = checks._server()
     assert (asked.ok, asked.faults) == (False, ())
     assert "not on the PATH" in asked.not_run
+    (left,) = Run(server=False)._server()
+    assert "--no-server" in left.not_run
 
 
 @pytest.mark.parametrize(
