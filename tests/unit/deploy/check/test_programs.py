@@ -8,7 +8,7 @@ import pytest
 
 from deploy.check import programs, schemas, tools
 from deploy.check.__main__ import main
-from deploy.check.chart import CHART
+from deploy.check.chart import CHART, Helm, RenderError
 from deploy.check.finding import Finding
 from deploy.check.run import Run
 from deploy.local.errors import LocalStackError
@@ -84,6 +84,21 @@ def test_promtool_finds_a_rule_that_is_broken(
 def test_rules_without_tests_are_a_fault(tmp_path: Path) -> None:
     """So are no rules at all: what is not there was not checked."""
     assert list(programs.promtool(Path("unused"), tmp_path, [])) == [f"no rules in {tmp_path.name}/files/rules"]
+
+
+def test_a_program_that_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, objects: Objects) -> None:
+    """On a machine that is too busy each says so on its line, and the other checks go on."""
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(programs, "_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("deploy.check.chart._TIMEOUT_S", 0.1)
+    monkeypatch.setattr(tools, "installed", lambda _name: slow)
+    monkeypatch.setattr(tools, "promtool", lambda: slow)
+    found = list(Run(objects={"small": objects})._programs())
+    assert [one.faults for one in found] == [("slow did not end within 0.1 s: is the machine busy?",)] * 3
+    with pytest.raises(RenderError, match="helm lint did not end"):
+        Helm(slow).lint()
 
 
 def test_a_program_that_cannot_be_had_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
