@@ -5,6 +5,7 @@ admission, the pods. A warning counts as a fault. Nothing is scheduled and nothi
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,7 +38,11 @@ class Cluster:
     _places: dict[tuple[str, str], tuple[str, bool]] = field(default_factory=dict)
 
     def faults(self, objects: Sequence[Object]) -> Iterator[str]:
-        """What the server refuses or warns of, were these objects applied; no objects are a fault."""
+        """What the server refuses or warns of, were these objects applied; no objects are a fault.
+
+        Raises:
+            PartFailedError: it does not answer.
+        """
         if not objects:
             yield "there are no objects to look at"
         for item in objects:
@@ -45,7 +50,7 @@ class Cluster:
             if answer.status >= 300:
                 yield f"{name_of(item)}: {_message(answer)}"
             for warning in answer.headers.getlist("Warning"):
-                yield f"{name_of(item)}: warning: {warning}"
+                yield f"{name_of(item)}: warning: {_plain(warning)}"
 
     def keep(self, item: Object) -> None:
         """Apply in earnest.
@@ -76,12 +81,18 @@ class Cluster:
         plural, namespaced = self._place(item["apiVersion"], item["kind"])
         folder = f"namespaces/{metadata.get('namespace', NAMESPACE)}/{plural}" if namespaced else plural
         url = f"{self._root(item['apiVersion'])}/{folder}/{metadata['name']}?{_ASK}{'&dryRun=All' if dry else ''}"
-        return self.http.request("PATCH", url, body=json.dumps(item), headers={**self.http.headers, **_APPLY}, timeout=30)
+        return self._ask("PATCH", url, body=json.dumps(item), headers={**self.http.headers, **_APPLY})
+
+    def _ask(self, method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:
+        try:
+            return self.http.request(method, url, timeout=30, **more)
+        except urllib3.exceptions.HTTPError as error:
+            raise PartFailedError(f"kube-apiserver does not answer: {error}") from error
 
     def _place(self, api_version: str, kind: str) -> tuple[str, bool]:
         """How the server calls many of this kind, and whether they are in namespaces; asked once a version."""
         if (api_version, kind) not in self._places:
-            told = self.http.request("GET", self._root(api_version), timeout=30)
+            told = self._ask("GET", self._root(api_version))
             for one in told.json().get("resources", ()) if told.status == 200 else ():
                 if "/" not in one["name"]:
                     self._places[api_version, one["kind"]] = (one["name"], one["namespaced"])
@@ -127,7 +138,7 @@ def _wait_for(cluster: Cluster, definition: Object) -> None:
     """Wait until the server serves the kind: it watches its own definitions, which takes it a moment."""
     spec = definition["spec"]
     url = f"{cluster.address}/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
-    soon = urllib3.Retry(total=60, backoff_factor=0.1, backoff_max=1.0, status_forcelist=[404, 429, 503])
+    soon = urllib3.Retry(total=60, backoff_factor=0.1, backoff_max=1.0, status_forcelist=[404, 429, 503], raise_on_status=False)
     answer = cluster.http.request("GET", url, retries=soon, timeout=30)
     if answer.status != 200:
         raise PartFailedError(f"kube-apiserver does not serve {name_of(definition)}: {_message(answer)}")
@@ -200,6 +211,12 @@ def _healthy(url: str) -> Ready:
     if answer.status != 200:
         raise NotReadyError(_message(answer))
     return Ready("etcd", url, {})
+
+
+def _plain(warning: str) -> str:
+    """Return the text of a `Warning` header, `299 - "..."` with quotes in it escaped; another one as it is."""
+    found = re.fullmatch(r'\d{3} \S+ "(.*)"', warning)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else warning
 
 
 def _message(answer: urllib3.BaseHTTPResponse) -> str:

@@ -13,6 +13,7 @@ import urllib3
 from deploy.check import apiserver, definitions, examples, schemas
 from deploy.check.apiserver import Cluster
 from deploy.local.errors import PartFailedError
+from deploy.local.ports import free_ports
 from tests.unit.deploy.check.spoiling import Objects, one, pod
 
 
@@ -42,8 +43,7 @@ def _with_a_volume_that_is_not_there(objects: Objects) -> None:
 
 
 def _with_a_name_twice(objects: Objects) -> None:
-    env = pod(objects, "score")["containers"][0]["env"]
-    env.append({"name": env[0]["name"], "value": "another"})
+    pod(objects, "score")["containers"][0]["env"] += [{"name": "TWICE", "value": "a"}, {"name": "TWICE", "value": "b"}]
 
 
 def _with_privileges(objects: Objects) -> None:
@@ -61,7 +61,7 @@ def _with_requests_above_limits(objects: Objects) -> None:
     [
         (_with_a_selector_of_others, "selector"),
         (_with_a_volume_that_is_not_there, "ruels"),
-        (_with_a_name_twice, "hides previous definition"),
+        (_with_a_name_twice, "TWICE"),
         (_with_privileges, 'would violate PodSecurity "restricted'),
         (_with_requests_above_limits, "memory limit"),
     ],
@@ -151,13 +151,21 @@ def test_each_object_is_applied_as_a_dry_run(scripted: Scripted) -> None:
 
 def test_a_refusal_and_a_warning_are_faults(scripted: Scripted) -> None:
     """Each in the server's words, with the object's name; nothing at all is a fault as well."""
-    scripted.status, scripted.warnings = 422, ('299 - "one"', '299 - "two"')
+    scripted.status, scripted.warnings = 422, ('299 - "would \\"hide\\" it"', "odd")
     found = list(scripted.cluster.faults([item("ConfigMap")]))
-    expected = ["ConfigMap/a: 422 is wrong", 'ConfigMap/a: warning: 299 - "one"', 'ConfigMap/a: warning: 299 - "two"']
+    expected = ["ConfigMap/a: 422 is wrong", 'ConfigMap/a: warning: would "hide" it', "ConfigMap/a: warning: odd"]
     assert found == expected
     with pytest.raises(PartFailedError, match="refuses ConfigMap/a: 422 is wrong"):
         scripted.cluster.keep(item("ConfigMap"))
     assert list(scripted.cluster.faults([])) == ["there are no objects to look at"]
+
+
+def test_a_server_that_has_gone_is_told() -> None:
+    """As the server's failure, which is a line of the check, and no traceback."""
+    (port,) = free_ports(1)
+    gone = Cluster(f"http://127.0.0.1:{port}", urllib3.PoolManager(retries=False))
+    with pytest.raises(PartFailedError, match="kube-apiserver does not answer"):
+        list(gone.faults([item("ConfigMap")]))
 
 
 @pytest.mark.timeout(60)
