@@ -61,7 +61,7 @@ mutation: setup ## change the alert code in thousands of small ways: at most 5 %
 backtest: setup $(MODEL) ## prove the alert rules on real data: the Numenta benchmark, planted incidents, airline tweets
 	@python -m tests.benchmarks.proof $(ARGS)
 
-deploy-check: setup ## the chart: lint, schemas, policy, settings, metrics; ARGS=--quick without what is built with Go
+deploy-check: setup ## the chart: lint, schemas, policy, settings, metrics, a server; ARGS=--no-server or --quick for less
 	@python -m deploy.check $(ARGS)
 
 bench: setup $(MODEL) ## measure the worker against the model alone and against other systems: half an hour, refreshes the README

@@ -11,7 +11,7 @@ import time
 
 import redis
 
-CATCH_UP_EVERY_S = 10.0
+CATCH_UP_EVERY_S = float(os.environ.get("CATCH_UP_EVERY_S", "10"))
 """Looked at without a hint, too: a hint may be lost."""
 
 

@@ -30,7 +30,7 @@ def main(topic: str, lines: Iterable[str], kafka: str) -> int:
         message = {"id": str(uuid.uuid4()), "text": line, "source": "example", "published_at": int(time.time() * 1000)}
         send(producer, topic, message, lambda error, _: failed.append(str(error)) if error else None)
         producer.poll(0)
-    producer.flush(30)
+    failed += ["no answer within 30 s"] * producer.flush(30)
     for error in failed:
         print(f"not delivered: {error}", file=sys.stderr)
     return len(failed)

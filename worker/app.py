@@ -32,12 +32,12 @@ from worker.ops.health import Health, stall_limit_s
 from worker.ops.lifetime import Lifetime, Role
 from worker.ops.metrics import WorkerCollector, metrics_page, registry
 from worker.ops.notifying import ObservedMessenger, ObservedNotifyStore, ReceiversWatch
-from worker.ops.observed import ObservedHistory, ObservedModel, ObservedSink, ObservedSource, ObservedStore
+from worker.ops.observed import ObservedHistory, ObservedSink, ObservedSource, ObservedStore
 from worker.ops.release import ReleaseFile
 from worker.ops.reload import RulesFile
 from worker.ops.server import pages, serving
 from worker.ops.start import Start
-from worker.ops.tracing import exporting, observed
+from worker.ops.tracing import exporting, observed, observed_model
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
 from worker.redact import Redactor
@@ -235,7 +235,7 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
     read, take = partial(_read_model_file, settings, "contract.json"), partial(_release, settings, encoder, start)
     file = start.watch.release = stack.enter_context(closing(ReleaseFile(read, take, contract)))
     sink, source = _kafka(settings, "score", stack, start)
-    ports = ScorePorts(source, sink, ObservedModel(model, start.watch, start.model))
+    ports = ScorePorts(source, sink, observed_model(settings, start, model, contract.model.ref))
     shadow = shadowing(settings, contract, connect_model, stack, start)
     return ScoreRole(ports, stages, _score_options(settings, contract, encoder), changed=file.changed, shadow=shadow)
 
@@ -253,7 +253,8 @@ def _release(settings: Settings, encoder: Encoder | None, start: Start, contract
     except TidingsError:
         model.close()
         raise
-    return Release(ObservedModel(model, start.watch, start.model), contract.model.ref, Calibration.from_contract(contract))
+    ref, calibration = contract.model.ref, Calibration.from_contract(contract)
+    return Release(observed_model(settings, start, model, ref), ref, calibration)
 
 
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:

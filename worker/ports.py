@@ -6,7 +6,7 @@ One contract suite (`tests/contract/`) holds every implementation, in memory or 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -133,10 +133,15 @@ class Sink(Protocol):
 
 
 class TokenBatch(msgspec.Struct, frozen=True):
-    """A padded batch: `input_ids` and `attention_mask`, int64, both of shape (texts, tokens)."""
+    """A padded batch: `input_ids` and `attention_mask`, int64, both of shape (texts, tokens).
+
+    A model does not look at `rows`, each with the `item` of its text, where they are told. `headers` go along to a server.
+    """
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
+    rows: Sequence[Any] = ()
+    headers: Mapping[str, str] | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 ```
  values files ─▶ helm (lint, template) ─▶ objects ─┬─▶ schemas    Kubernetes' and the operators' own, strict
                                                    ├─▶ policy     what a pod must have; kube-score besides
+                                                   ├─▶ apiserver  a kube-apiserver takes it, as a dry run
  files/rules, files/dashboards ─▶ metrics          └─▶ settings   the worker reads what it would be given
 ```
 

@@ -18,7 +18,7 @@ def main() -> int:
         for path, text in generated.files().items():
             (CHART / path).write_text(text, encoding="utf-8")
     found: list[Finding] = []
-    for one in Run(asked.chart, asked.quick).findings():
+    for one in Run(asked.chart, asked.quick, server=not asked.no_server).findings():
         found.append(one)
         _say(one)
     wrong, left = sum(bool(one.faults) for one in found), sum(bool(one.not_run) for one in found)
@@ -42,6 +42,7 @@ def _say(one: Finding) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.check", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Helm from a wheel, and nothing that is built with Go")
+    parser.add_argument("--no-server", action="store_true", help="no kube-apiserver, which takes longest to build")
     parser.add_argument("--write", action="store_true", help="write what is generated in the chart anew, first")
     parser.add_argument("--chart", type=Path, default=CHART, help="another chart, such as a copy")
     return parser.parse_args()

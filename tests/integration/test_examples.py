@@ -33,6 +33,7 @@ FILES = {
     "watchlist.yaml": "entities:\n  - {name: Acme}\n",
     "rules.yaml": "rules:\n  - {name: outrage, detector: {type: single, threshold: 0.5, window: 60s, bucket: 1s}}\n",
 }
+ASKED = "inference.GRPCInferenceService/ModelInfer"
 BAD = "Acme is terrible, dull and badly made; I hated every minute of it."
 
 
@@ -148,9 +149,10 @@ def test_from_a_producer_to_everybody_who_reads(flow: Flow, monkeypatch: pytest.
         expected = [f"process {chat}", f"create {topics.signals}", f"process {topics.signals}", f"create {topics.alerts}"]
         assert [span.name for span in way] == expected
         assert way[0].parent_span_id.hex() == f"{provided.sent[0].span_id:016x}"
+        (asked,) = [one for one in collector.spans if one.name == ASKED and one.parent_span_id == way[0].span_id]
         (line,) = worker.lines("alert event")[:1]
         assert (line["trace_id"], line["span_id"]) == (way[-1].trace_id.hex(), way[-1].span_id.hex())
-        keep(way)
+        keep([*way, asked], line)
 
 
 class Provided:
@@ -177,8 +179,8 @@ class Provided:
         return Remembering()
 
 
-def keep(way: list[Any]) -> None:
-    """Write the trace down for the docs, where they ask for it."""
+def keep(way: list[Any], line: Mapping[str, Any]) -> None:
+    """Write the trace and the log line of its alert down for the docs, where they ask for it."""
     if path := os.environ.get("TRACE_FILE"):
         shown = [
             {
@@ -192,7 +194,16 @@ def keep(way: list[Any]) -> None:
             }
             for span in way
         ]
-        Path(path).write_text(json.dumps(shown, indent=2))
+        Path(path).write_text(json.dumps([*shown, line], indent=2))
+
+
+def test_a_producer_as_it_is_called(flow: Flow) -> None:
+    """Lines on its standard input become messages, empty ones left out."""
+    topic, text = flow.input("chat"), f"{BAD}\n\nAcme again.\n"
+    command = [sys.executable, str(EXAMPLES / "produce.py"), topic]
+    subprocess.run(command, env={**os.environ, **where(flow)}, input=text, text=True, check=True, timeout=60)
+    records = flow.records(topic, 2)
+    assert [json.loads(record.value or b"")["text"] for record in records] == [BAD, "Acme again."]
 
 
 def test_a_producer_in_another_language(flow: Flow, tmp_path: Path) -> None:

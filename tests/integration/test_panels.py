@@ -16,6 +16,7 @@ import pytest
 
 from deploy.local.errors import LocalStackError
 from deploy.local.stack import LocalStack
+from deploy.prometheus import picture
 from deploy.prometheus.promtool import find
 from deploy.prometheus.queries import filled_in
 from tests.conftest import Names
@@ -95,6 +96,15 @@ def until(address: str, query: str, meanwhile: Callable[[], None] = lambda: None
         time.sleep(0.3)
 
 
+def draw(address: str, folder: Path, more: Callable[[], None]) -> None:
+    """Go on for two minutes, faster and slower, and draw the dashboards for docs/observability.md."""
+    began = time.time()
+    while (gone := time.time() - began) < 120:
+        more()
+        time.sleep(0.1 if gone % 60 < 30 else 0.5)
+    list(picture.write(address, folder, picture.Range(began, time.time())))
+
+
 def test_every_panel_shows_something(flow: Flow, tmp_path: Path) -> None:
     """Its queries are answered with series, but those that have nothing to say here; the rules' recorded ones too."""
     with flow.worker() as worker:
@@ -110,6 +120,8 @@ def test_every_panel_shows_something(flow: Flow, tmp_path: Path) -> None:
             until(address, "sum(rate(tidings_alert_signals_total[30s])) > 0", more)
             until(address, 'tidings:slo_errors:ratio_rate5m{slo="freshness"} >= 0')
             asked = {(title, query): ask(address, filled_in(query)) for title, query in queries()}
+            if folder := os.environ.get("PICTURES"):
+                draw(address, Path(folder), more)
             assert ask(address, f'ALERTS{{alertstate="firing",alertname!~"{SLOW_MACHINE}"}}') == []
     silent = {title: query for (title, query), series in asked.items() if not series}
     assert {title: query for title, query in silent.items() if not any(word in query for word in EMPTY)} == {}

@@ -151,6 +151,7 @@ class TritonModel:
                 model_version=self._ref.version,
                 outputs=[triton.InferRequestedOutput(output) for output in self._outputs],
                 client_timeout=self._timeout_s,
+                headers=batch.headers,
             )
         except InferenceServerException as error:
             answered(None, error)

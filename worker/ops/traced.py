@@ -1,125 +1,34 @@
 """One trace from producer to alert: the observed ports, which begin a span as a record is taken and end it as it is done.
 
-Context is in the Kafka headers `traceparent` and `tracestate` (https://www.w3.org/TR/trace-context/). Spans are as in
-https://opentelemetry.io/docs/specs/semconv/messaging/: `process` for a record, from the poll to its commit; `create` for a
-record made from it, whose context goes into the header; `send` for a transaction, linked to all that it creates. An alert has
-many causes: its parent is the signal that weighed most of those traced, and it is linked to the others.
+Spans are `process` for a record, from the poll to its commit; `create` for a record made from it, whose context goes into the
+header; `send` for a transaction, linked to all that it creates; and one for a request to the model. What has many causes has
+the first as its parent and is linked to the others: a request has the messages of its batch, an alert its signals, the one that
+weighed most before the others.
 
 Records that are not sampled cost a look at their headers. The roles know nothing of it.
 """
 
-import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 
 import msgspec
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, Status, StatusCode
 
 from worker.codec import decode_alert_event
-from worker.errors import DecodeError
-from worker.messages import AlertEvent, Headers, Origin, OutRecord, Record, TopicPartition
-from worker.ops.observed import ObservedSink, ObservedSource
-from worker.ops.watch import RoleWatch
-from worker.ports import Sink, Source, SourceStatistics
+from worker.errors import DecodeError, ModelError
+from worker.messages import AlertEvent, Headers, ModelRef, Origin, OutRecord, Record, TopicPartition
+from worker.ops.observed import ObservedModel, ObservedSink, ObservedSource
+from worker.ops.spans import FIELDS, MESSAGING, OpenSpans, origin_by_body, propagator
+from worker.ops.watch import ModelWatch, RoleWatch
+from worker.ports import Model, Sink, Source, SourceStatistics, TokenBatch
 
 log = structlog.get_logger(__name__)
-MAX_OPEN = 10_000
-"""Records traced at one time; further ones are not, so that memory stays bounded."""
-MAX_KNOWN = 10_000
-"""Signals remembered after they are done, for alerts that have them among their evidence."""
-_FIELDS = ("traceparent", "tracestate")
-_MESSAGING = {"messaging.system": "kafka"}
-_propagator = TraceContextTextMapPropagator()
-
-
-class _HasOrigin(msgspec.Struct):
-    origin: Origin
-
-
-_origin_decoder = msgspec.json.Decoder(_HasOrigin)
-
-
-class OpenSpans:
-    """The spans of the records that a role has in hand, by partition and offset.
-
-    Of records without a context `share` get a trace of their own; the others follow their producer's decision.
-    """
-
-    def __init__(self, tracer: Tracer, group: str, share: float, chance: Callable[[], float] = random.random) -> None:
-        self.tracer = tracer
-        self._group = group
-        self._share = share
-        self._chance = chance
-        self._open: dict[TopicPartition, dict[int, Span]] = {}
-        self._known: dict[Origin, SpanContext] = {}
-        self._count = 0
-
-    def __bool__(self) -> bool:
-        return self._count > 0 or bool(self._known)
-
-    def begin(self, record: Record) -> None:
-        """Begin the record's span, if it is sampled; one that is read again begins anew."""
-        context = _context(record.headers)
-        sampled = self._chance() < self._share if context is None else _is_sampled(context)
-        if not sampled or self._count >= MAX_OPEN:
-            return
-        attributes = _MESSAGING | {
-            "messaging.operation.type": "process",
-            "messaging.operation.name": "process",
-            "messaging.destination.name": record.topic,
-            "messaging.destination.partition.id": str(record.partition),
-            "messaging.consumer.group.name": self._group,
-        }
-        span = self.tracer.start_span(f"process {record.topic}", context, SpanKind.CONSUMER, attributes)
-        span.set_attribute("messaging.kafka.offset", record.offset)
-        self._open.setdefault(record.topic_partition, {})[record.offset] = span
-        self._count += 1
-        if origin := _origin_by_body(record.value):
-            self._remember(origin, span.get_span_context())
-
-    def contexts(self, origins: Iterable[Origin]) -> list[SpanContext]:
-        """Return the contexts of what is at these places, or was made from it, as far as it is traced; each once."""
-        found = [context for origin in origins if (context := self._context(origin))]
-        return list({context.span_id: context for context in found}.values()) if found else found
-
-    def fail(self, origin: Origin | None, why: str) -> None:
-        """Mark the span of the record at this place."""
-        if origin and (span := self._span(origin)):
-            span.set_status(Status(StatusCode.ERROR, why))
-
-    def done(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """End the spans of what lies before these offsets."""
-        for partition, offset in offsets.items():
-            spans = self._open.get(partition, {})
-            self._end(spans, [place for place in spans if place < offset])
-
-    def drop(self, partitions: Iterable[TopicPartition], why: str) -> None:
-        """End the spans of partitions whose records are not done here."""
-        for partition in partitions:
-            spans = self._open.pop(partition, {})
-            for span in spans.values():
-                span.set_status(Status(StatusCode.ERROR, why))
-            self._end(spans, list(spans))
-
-    def _span(self, origin: Origin) -> Span | None:
-        return self._open.get(TopicPartition(origin.topic, origin.partition), {}).get(origin.offset)
-
-    def _context(self, origin: Origin) -> SpanContext | None:
-        span = self._span(origin)
-        return span.get_span_context() if span else self._known.get(origin)
-
-    def _remember(self, origin: Origin, context: SpanContext) -> None:
-        while len(self._known) >= MAX_KNOWN:
-            del self._known[next(iter(self._known))]
-        self._known[origin] = context
-
-    def _end(self, spans: dict[int, Span], places: Sequence[int]) -> None:
-        for place in places:
-            spans.pop(place).end()
-        self._count -= len(places)
+_METHOD = "inference.GRPCInferenceService/ModelInfer"
 
 
 class TracedSource(ObservedSource):
@@ -179,7 +88,7 @@ class TracedSink(ObservedSink):
     ) -> None:
         """Commit within a span; a log line written meanwhile bears its ids, and an error marks it."""
         links = [Link(span.get_span_context()) for span in created]
-        attributes = _MESSAGING | {"messaging.operation.type": "send", "messaging.operation.name": "send"}
+        attributes = MESSAGING | {"messaging.operation.type": "send", "messaging.operation.name": "send"}
         with self._spans.tracer.start_as_current_span("send", Context(), SpanKind.CLIENT, attributes, links) as sending:
             sending.set_attribute("messaging.batch.message_count", len(records))
             super().commit(records, offsets, group)
@@ -188,15 +97,15 @@ class TracedSink(ObservedSink):
         """Return the record with the context of a span of its own, if anything that it was made from is traced."""
         event = _alert_event(record) if record.headers else None
         samples = [sample.origin for sample in event.evidence.samples] if event else []
-        origin = _origin_by_headers(record.headers) if record.headers else _origin_by_body(record.value)
+        origin = _origin_by_headers(record.headers) if record.headers else origin_by_body(record.value)
         causes = self._spans.contexts([*samples, origin] if origin else samples)
         if not causes:
             return record
-        if any(name in _FIELDS for name, _ in record.headers):  # a dead letter: its headers are the producer's, untouched
+        if any(name in FIELDS for name, _ in record.headers):  # a dead letter: its headers are the producer's, untouched
             self._spans.fail(origin, "dead letter")
             return record
         parent = trace.set_span_in_context(NonRecordingSpan(causes[0]), Context())
-        attributes = _MESSAGING | {"messaging.operation.type": "create", "messaging.destination.name": record.topic}
+        attributes = MESSAGING | {"messaging.operation.type": "create", "messaging.destination.name": record.topic}
         links = [Link(context) for context in causes[1:]]
         name, tracer = f"create {record.topic}", self._spans.tracer
         with tracer.start_as_current_span(name, parent, SpanKind.PRODUCER, attributes, links) as span:
@@ -204,9 +113,75 @@ class TracedSink(ObservedSink):
                 _tell_of_alert(event, span)
             created.append(span)
             carrier: dict[str, str] = {}
-            _propagator.inject(carrier)
+            propagator.inject(carrier)
         added = tuple((name, value.encode()) for name, value in carrier.items())
         return msgspec.structs.replace(record, headers=(*record.headers, *added))
+
+
+class TracedModel(ObservedModel):
+    """An `ObservedModel` with a span for each request that has traced messages among its texts.
+
+    Its parent is the first of them, it is linked to the others, and they to it. Its context goes along, so that a Triton with
+    `--trace-config mode=opentelemetry` goes on in the same trace. Attributes of a remote call are those of
+    https://opentelemetry.io/docs/specs/semconv/rpc/; a model in this process has an internal span.
+
+    Args:
+        server: host:port of Triton, or another target of gRPC; None for a model in this process.
+    """
+
+    def __init__(
+        self, model: Model, watch: tuple[RoleWatch, ModelWatch], spans: OpenSpans, ref: ModelRef, server: str | None
+    ) -> None:
+        super().__init__(model, *watch)
+        self._spans = spans
+        self._name = _METHOD if server else f"infer {ref.name}"
+        self._kind = SpanKind.CLIENT if server else SpanKind.INTERNAL
+        self._attributes: dict[str, str | int] = {"tidings.model.name": ref.name, "tidings.model.version": ref.version}
+        self._attributes |= _remote(server) if server else {}
+
+    def submit(self, batch: TokenBatch) -> "Future[NDArray[np.float32]]":
+        """See `Model`."""
+        causes = self._spans.of(_records(batch)) if self._spans else []
+        if not causes:
+            return super().submit(batch)
+        span = self._begin(batch, causes)
+        carrier: dict[str, str] = {}
+        propagator.inject(carrier, trace.set_span_in_context(span, Context()))
+        future = super().submit(msgspec.structs.replace(batch, headers=carrier))
+        future.add_done_callback(lambda done: _end(span, done))
+        return future
+
+    def _begin(self, batch: TokenBatch, causes: Sequence[Span]) -> Span:
+        parent = trace.set_span_in_context(causes[0], Context())
+        texts, bucket = batch.input_ids.shape
+        attributes = {**self._attributes, "tidings.batch.texts": texts, "tidings.batch.bucket": bucket}
+        links = [Link(cause.get_span_context()) for cause in causes[1:]]
+        span = self._spans.tracer.start_span(self._name, parent, self._kind, attributes, links)
+        for cause in causes[1:]:
+            cause.add_link(span.get_span_context())
+        return span
+
+
+def _records(batch: TokenBatch) -> list[Record]:
+    """Return the records that its texts are of; the canary's is of none."""
+    return [record for row in batch.rows if (record := getattr(row.item, "record", None)) is not None]
+
+
+def _remote(server: str) -> dict[str, str | int]:
+    host, _, port = server.rpartition(":")
+    where: dict[str, str | int] = {"server.address": server}
+    if port.isdigit():
+        where = {"server.address": host, "server.port": int(port)}
+    return {"rpc.system.name": "grpc", "rpc.method": _METHOD, **where}
+
+
+def _end(span: Span, done: "Future[NDArray[np.float32]]") -> None:
+    """End the span with its request, on whatever thread that ends on."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        span.set_attribute("error.type", error.reason if isinstance(error, ModelError) else type(error).__name__)
+        span.set_status(Status(StatusCode.ERROR, str(error)))
+    span.end()
 
 
 def _alert_event(record: OutRecord) -> AlertEvent | None:
@@ -227,29 +202,10 @@ def _tell_of_alert(event: AlertEvent, span: Span) -> None:
     log.info("alert event", alert_id=event.alert_id, rule=event.rule, alert_key=event.alert_key, state=event.state)
 
 
-def _context(headers: Headers) -> Context | None:
-    """Return what the headers say of a trace; None where they say nothing."""
-    carrier = {name: value.decode("ascii", "replace") for name, value in headers if name in _FIELDS and value}
-    return _propagator.extract(carrier, Context()) if carrier else None
-
-
-def _is_sampled(context: Context) -> bool:
-    told = trace.get_current_span(context).get_span_context()
-    return told.is_valid and told.trace_flags.sampled
-
-
 def _origin_by_headers(headers: Headers) -> Origin | None:
     """Return the place that an alert event or a dead letter names."""
     told = {name: value for name, value in headers if name.startswith("tidings.") and value}
     try:
         return Origin(told["tidings.topic"].decode(), int(told["tidings.partition"]), int(told["tidings.offset"]))
     except (KeyError, ValueError):
-        return None
-
-
-def _origin_by_body(body: bytes | None) -> Origin | None:
-    """Return the place that a prediction, signal or review names; all else of it is skipped over."""
-    try:
-        return _origin_decoder.decode(body or b"").origin
-    except msgspec.MsgspecError:
         return None

@@ -1,6 +1,6 @@
 """OpenTelemetry, set up for a process: where spans go, and who is asked for them. Off by default, and then nothing is imported.
 
-What becomes a span is in `traced`.
+What becomes a span is in `spans` and `traced`.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,11 @@ import structlog
 
 from worker import __version__
 from worker.errors import SettingsError
-from worker.ops.observed import ObservedSink, ObservedSource
+from worker.messages import ModelRef
+from worker.ops.observed import ObservedModel, ObservedSink, ObservedSource
+from worker.ops.start import Start
 from worker.ops.watch import RoleWatch
-from worker.ports import Sink, Source, SourceStatistics
+from worker.ports import Model, Sink, Source, SourceStatistics
 from worker.settings import Settings, process_id
 from worker.wire import TracingSettings
 
@@ -37,11 +39,22 @@ def observed(settings: Settings, watch: RoleWatch, sink: Sink, source: TellingSo
     """Return a role's ports with somebody looking on, and with spans where tracing is on."""
     if watch.tracer is None:
         return ObservedSink(sink, watch), ObservedSource(source, watch, lambda: source.statistics)
-    from worker.ops.traced import OpenSpans, TracedSink, TracedSource  # noqa: PLC0415 - an extra
+    from worker.ops.spans import OpenSpans  # noqa: PLC0415 - an extra
+    from worker.ops.traced import TracedSink, TracedSource  # noqa: PLC0415 - an extra
 
     share = settings.tracing.share if watch.name == "score" else 0.0  # what score did not trace has no trace to begin later
-    spans = OpenSpans(watch.tracer, f"{settings.kafka.group_prefix}-{watch.name}", share)
+    spans = watch.spans = OpenSpans(watch.tracer, f"{settings.kafka.group_prefix}-{watch.name}", share)
     return TracedSink(sink, watch, spans), TracedSource(source, watch, lambda: source.statistics, spans)
+
+
+def observed_model(settings: Settings, start: Start, model: Model, ref: ModelRef) -> ObservedModel:
+    """Return the model that scores with somebody looking on, and with spans where the role's source has them."""
+    if start.watch.spans is None:
+        return ObservedModel(model, start.watch, start.model)
+    from worker.ops.traced import TracedModel  # noqa: PLC0415 - an extra
+
+    server = settings.triton.url if settings.model.backend == "triton" else None
+    return TracedModel(model, (start.watch, start.model), start.watch.spans, ref, server)
 
 
 @contextmanager
@@ -58,9 +71,9 @@ def exporting(settings: TracingSettings) -> Iterator["Tracer | None"]:
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise SettingsError("tracing.enabled needs the `tracing` extra: pip install 'tidings[tracing]'") from error
     about = {"service.name": "tidings", "service.version": __version__, "service.instance.id": process_id()}

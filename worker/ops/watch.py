@@ -14,6 +14,8 @@ from worker.ports import SourceStatistics
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
+    from worker.ops.spans import OpenSpans
+
 _COMMIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 45)
 _MODEL_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -115,6 +117,8 @@ class RoleWatch:
         """How receivers are told, of the notify role alone."""
         self.tracer: Tracer | None = None
         """Whom to ask for spans; None where tracing is off."""
+        self.spans: OpenSpans | None = None
+        """Those of the records in hand, where tracing is on, once the source is there."""
         self.statistics: SourceStatistics | None = None
         self.aborted = 0
         self.commit_seconds = Histogram(

@@ -105,4 +105,4 @@ def pad(batch: Batch[T], pad_id: int) -> TokenBatch:
     mask = np.arange(batch.bucket) < lengths[:, None]
     input_ids = np.full(mask.shape, pad_id, dtype=np.int64)
     input_ids[mask] = np.concatenate([np.asarray(text.ids, dtype=np.int64) for text in batch.texts])
-    return TokenBatch(input_ids, mask.astype(np.int64))
+    return TokenBatch(input_ids, mask.astype(np.int64), batch.texts)

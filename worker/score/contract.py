@@ -17,7 +17,7 @@ from worker.messages import LABELS, ModelRef
 from worker.ports import ModelInfo, TokenBatch
 
 SCHEMA_VERSION = 1
-INPUTS: tuple[str, ...] = TokenBatch.__struct_fields__
+INPUTS = ("input_ids", "attention_mask")
 """The input tensors that a `TokenBatch` fills; the model must take these and no others."""
 
 T = TypeVar("T")

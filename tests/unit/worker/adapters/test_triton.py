@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import msgspec
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
@@ -47,6 +48,21 @@ def test_logits_come_back_row_by_row(model: TritonModel) -> None:
     logits = model.submit(batch_of(texts)).result(WAIT_S)
     assert logits.dtype == np.float32
     assert logits.tolist() == [[sum(ids), len(ids), place] for place, ids in enumerate(texts)]
+
+
+def test_what_is_sent_along_arrives(server: Kserve, model: TritonModel) -> None:
+    """A trace's context is in the request's metadata, where Triton looks for it; without one nothing is there."""
+    told: list[str | None] = []
+
+    def listening(request: Any, context: grpc.ServicerContext) -> Any:
+        told.append(dict(context.invocation_metadata()).get("traceparent"))
+        return row_sums(request, context)
+
+    server.answer = listening
+    batch = batch_of(rows(1))
+    for one in (batch, msgspec.structs.replace(batch, headers={"traceparent": "00-a-b-01"})):
+        model.submit(one).result(WAIT_S)
+    assert told == [None, "00-a-b-01"]
 
 
 def test_several_outputs_stand_side_by_side(server: Kserve) -> None:
