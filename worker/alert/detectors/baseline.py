@@ -36,7 +36,7 @@ class BaselineParameters(msgspec.Struct, frozen=True):
     """What a baseline is told. Times in milliseconds.
 
     `scales_ms`: over how long counts are smoothed before they are judged, so that a spike and a slow swell are both seen.
-    `half_life_ms`: how fast the level is forgotten; `season_half_life_ms`: how fast the time of day is; `tail_half_life_ms`: how
+    `half_life_ms`: how fast the level is forgotten; `season_half_life_ms`: the time of day; `tail_half_life_ms`: how
     fast the tail is. `pull_ms`: how much of an hour of the day must have been seen before its own factor outweighs "like any
     other". `grain`: messages that are added to both sides of a ratio, so that few messages make no large ratio. `cap`: a bucket
     counts for at most this multiple of what was expected.
