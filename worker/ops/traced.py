@@ -9,6 +9,7 @@ Records that are not sampled cost a look at their headers. The roles know nothin
 """
 
 import random
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -45,7 +46,8 @@ _origin_decoder = msgspec.json.Decoder(_HasOrigin)
 class OpenSpans:
     """The spans of the records that a role has in hand, by partition and offset.
 
-    Of records without a context `share` get a trace of their own; the others follow their producer's decision.
+    Of records without a context `share` get a trace of their own; the others follow their producer's decision. Records come on
+    the role's thread and go on that of the commit: a lock keeps the two apart.
     """
 
     def __init__(self, tracer: Tracer, group: str, share: float, chance: Callable[[], float] = random.random) -> None:
@@ -56,6 +58,7 @@ class OpenSpans:
         self._open: dict[TopicPartition, dict[int, Span]] = {}
         self._known: dict[Origin, SpanContext] = {}
         self._count = 0
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return self._count > 0 or bool(self._known)
@@ -75,34 +78,40 @@ class OpenSpans:
         }
         span = self.tracer.start_span(f"process {record.topic}", context, SpanKind.CONSUMER, attributes)
         span.set_attribute("messaging.kafka.offset", record.offset)
-        self._open.setdefault(record.topic_partition, {})[record.offset] = span
-        self._count += 1
-        if origin := _origin_by_body(record.value):
-            self._remember(origin, span.get_span_context())
+        with self._lock:
+            self._open.setdefault(record.topic_partition, {})[record.offset] = span
+            self._count += 1
+            if origin := _origin_by_body(record.value):
+                self._remember(origin, span.get_span_context())
 
     def contexts(self, origins: Iterable[Origin]) -> list[SpanContext]:
         """Return the contexts of what is at these places, or was made from it, as far as it is traced; each once."""
-        found = [context for origin in origins if (context := self._context(origin))]
+        with self._lock:
+            found = [context for origin in origins if (context := self._context(origin))]
         return list({context.span_id: context for context in found}.values()) if found else found
 
     def fail(self, origin: Origin | None, why: str) -> None:
         """Mark the span of the record at this place."""
-        if origin and (span := self._span(origin)):
+        with self._lock:
+            span = self._span(origin) if origin else None
+        if span:
             span.set_status(Status(StatusCode.ERROR, why))
 
     def done(self, offsets: Mapping[TopicPartition, int]) -> None:
         """End the spans of what lies before these offsets."""
-        for partition, offset in offsets.items():
-            spans = self._open.get(partition, {})
-            self._end(spans, [place for place in spans if place < offset])
+        with self._lock:
+            for partition, offset in offsets.items():
+                spans = self._open.get(partition, {})
+                self._end(spans, [place for place in spans if place < offset])
 
     def drop(self, partitions: Iterable[TopicPartition], why: str) -> None:
         """End the spans of partitions whose records are not done here."""
-        for partition in partitions:
-            spans = self._open.pop(partition, {})
-            for span in spans.values():
-                span.set_status(Status(StatusCode.ERROR, why))
-            self._end(spans, list(spans))
+        with self._lock:
+            for partition in partitions:
+                spans = self._open.pop(partition, {})
+                for span in spans.values():
+                    span.set_status(Status(StatusCode.ERROR, why))
+                self._end(spans, list(spans))
 
     def _span(self, origin: Origin) -> Span | None:
         return self._open.get(TopicPartition(origin.topic, origin.partition), {}).get(origin.offset)

@@ -208,7 +208,7 @@ def test_a_fenced_commit_is_read_again_by_its_new_owner() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_whatever_happens_the_outcome_is_that_of_a_quiet_run(data: st.DataObject) -> None:
-    """Two workers, rebalances, losses, aborts, a failing model, answers in any order: every output once, byte for byte."""
+    """Two workers, rebalances, losses, aborts, a failing model, answers in any order, slow commits: every output once."""
     broker = filled()
     failing = st.sets(st.integers(0, 12), max_size=4)
     workers = []
@@ -221,9 +221,12 @@ def test_whatever_happens_the_outcome_is_that_of_a_quiet_run(data: st.DataObject
             commit_messages=4,
             max_pending=12,
         )
+        worker.commits.held = data.draw(st.booleans())
         workers.append(worker)
     workers[0].role.start()
-    actions = st.sampled_from(["step", "step", "step", "release", "release last", "rebalance", "lose", "join", "pause"])
+    actions = st.sampled_from(
+        ["step", "step", "step", "release", "release last", "rebalance", "lose", "join", "pause", "commit"]
+    )
     joined = 1
     for action in data.draw(st.lists(actions, max_size=60)):
         worker = workers[data.draw(st.integers(0, joined - 1))]
@@ -238,6 +241,8 @@ def test_whatever_happens_the_outcome_is_that_of_a_quiet_run(data: st.DataObject
             joined = 2
         elif action == "pause":
             worker.now_s += 6
+        elif action == "commit":
+            worker.commits.finish()
     together(broker, *workers[:joined])
     assert view(broker) == view(fault_free())
 
