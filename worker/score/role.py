@@ -24,7 +24,7 @@ from worker.score.committing import Commits, Runner, beside
 from worker.score.counts import ScoreCounts
 from worker.score.dedupe import DuplicateIndex, Known
 from worker.score.inference import Inference, InferenceLimits, Logits
-from worker.score.intake import HandLimits, Hold, InHand, hold
+from worker.score.intake import HandLimits, Hold, InHand, hold, is_behind
 from worker.score.matching import Matcher
 from worker.score.meaning import Meaning
 from worker.score.options import ScoreOptions
@@ -39,6 +39,8 @@ _IDLE_POLL_S = 0.1
 _BUSY_WAIT_S = 0.005
 _FULL_WAIT_S = 0.02
 """An answer ends the wait at once, and so does a commit; only what comes from Kafka does not, and it is not wanted then."""
+_BEHIND = 5
+"""How many times as long finished messages may wait for their commit while more comes than is done."""
 _REPORT_EVERY_S = 10.0
 _REWIND_PATIENCE_S = 120.0
 _MAX_REWIND_PAUSE_S = 5.0
@@ -114,7 +116,7 @@ class ScoreRole:
         self._commits = Commits(ports.commits, monotonic, self._inference.wake)
         self._assigned: set[TopicPartition] = set()
         self._hold: Hold | None = None
-        self._pause_again = False
+        self._behind = self._pause_again = False
         self._rewinding: _Rewinding | None = None
         self._committed_at = self._reported_at = monotonic()
         self._hastened = False
@@ -215,6 +217,7 @@ class ScoreRole:
         before, options = self._hold, self._options
         in_hand = InHand(self.in_hand, self._progress.size + self._commits.leaving.size)
         limits = HandLimits(options.max_pending, options.max_pending_bytes)
+        self._behind = is_behind(self._behind, in_hand, limits)
         why = "rewinding" if self._rewinding else hold(before, in_hand, limits, self.breaker.phase)
         if why and (before is None or self._pause_again):
             self._ports.source.pause(sorted(self._assigned))
@@ -328,10 +331,9 @@ class ScoreRole:
         self._settle(wait=False)
         finished = 0 if self._commits.is_open else self._progress.finished
         waited_s = self._monotonic() - self._committed_at
+        interval_s = self._options.commit_interval_s * (_BEHIND if self._behind else 1)
         everything = finished == len(self._progress)
-        if finished and (
-            everything or finished >= self._options.commit_messages or waited_s >= self._options.commit_interval_s
-        ):
+        if finished and (everything or finished >= self._options.commit_messages or waited_s >= interval_s):
             self._publish()
 
     def _publish(self) -> None:

@@ -582,6 +582,18 @@ def test_what_is_done_is_published_by_time_or_by_count(options: dict[str, Any], 
     assert worker.model.waiting == 1
 
 
+@pytest.mark.parametrize(("max_pending", "steps"), [(100, 12), (5, 32)])
+def test_a_worker_that_is_behind_commits_less_often(max_pending: int, steps: int) -> None:
+    """What comes waits for a full worker's hands anyway: five intervals pass before finished messages leave."""
+    broker = filled([("news", b"5", 0)] * 4 + [("chat", body("slow"), 0)])
+    worker = Worker(broker, FakeModel(manual=True), commit_interval_s=0.1, commit_messages=1_000, max_pending=max_pending)
+    worker.role.start()
+    worker.step(steps - 3)
+    assert committed(broker) == {}
+    worker.step(30)
+    assert committed(broker) == {TopicPartition("news", 0): 4}
+
+
 def test_counts_add_up() -> None:
     """Messages are predictions and dead letters; padding is what was sent beyond tokens."""
     broker = filled()
