@@ -85,6 +85,11 @@ class Inference(Generic[T]):
         """Where the breaker stands; may be read from any thread."""
         self.spent = Spent()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many batches are with the model as may be."""
+        return self._in_flight >= self._limits.in_flight
+
     def dispatch(self) -> None:
         """Send what is due: the canary when it is needed, and batches as far as there is room in flight."""
         now_s = self._monotonic()

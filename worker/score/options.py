@@ -29,3 +29,5 @@ class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_poll_records: int = 500
     drain_timeout_s: float = 25.0
     review: ReviewPolicy | None = None
+    full_wait_s: float = 0.02
+    """How long to wait for the model or a commit when nothing more can be begun before; either ends the wait at once."""

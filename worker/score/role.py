@@ -37,8 +37,6 @@ from worker.score.tokenizer import Tokenizer
 log = structlog.get_logger(__name__)
 _IDLE_POLL_S = 0.1
 _BUSY_WAIT_S = 0.005
-_FULL_WAIT_S = 0.02
-"""An answer ends the wait at once, and so does a commit; only what comes from Kafka does not, and it is not wanted then."""
 _BEHIND = 5
 """How many times as long finished messages may wait for their commit while more comes than is done."""
 _REPORT_EVERY_S = 10.0
@@ -271,7 +269,8 @@ class ScoreRole:
     def _wait_s(self) -> float:
         if not self._progress:
             return 0.0
-        return _FULL_WAIT_S if self._hold in {"too_many_messages", "too_many_bytes"} else _BUSY_WAIT_S
+        full = self._inference.is_full or self._hold in {"too_many_messages", "too_many_bytes"}
+        return self._options.full_wait_s if full else _BUSY_WAIT_S
 
     def _take_release(self) -> None:
         """Go over to another version of the model between two batches: each prediction names the version that answered."""

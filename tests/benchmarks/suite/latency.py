@@ -26,6 +26,8 @@ from worker.messages import OutRecord
 
 LOADS = (30, 50, 70, 90)
 """Per cent of capacity."""
+ASKED = 70
+"""The load of which something is asked; it comes first."""
 WAYS = ("exactly_once", "at_least_once")
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EVERY = 20
@@ -43,8 +45,8 @@ _WARM_S, _WARM = 4.0, 300
 _PATIENCE_S = 15.0
 _TAIL_S = 2.5
 """At the end nothing that alerts is sent: nothing would follow it, and an alert waits for what follows."""
-_CAPACITY_SHARE = 0.15
-"""Of the time, at most, to find the capacity."""
+_CAPACITY = 1_000
+"""Messages that the capacity is found with. All of them: at first little is visible, for offsets are committed without gaps."""
 _LEAST_S = 5.0
 """A load that would be sent for less is left out."""
 _START_S = 8.0
@@ -67,7 +69,7 @@ def run(result: Result, folder: Path) -> None:
         if not capacity:
             result.details["failed"] = "the worker answered nothing in half of the time: there is no capacity to take shares of"
             return
-        cases = [(load, way) for load in LOADS for way in WAYS]
+        cases = [(load, way) for load in (ASKED, *(load for load in LOADS if load != ASKED)) for way in WAYS]
         beside_s = _START_S + min(_WARM_S, _WARM / capacity)
         for number, (load, way) in enumerate(cases):
             began_s, seconds = result.left_s, sending_s(result, len(cases) - number, beside_s)
@@ -83,8 +85,12 @@ def run(result: Result, folder: Path) -> None:
 
 
 def sending_s(result: Result, runs: int, beside_s: float) -> float:
-    """Return how long the next of so many runs sends: as asked, or as long as the time allows if each takes `beside_s` more."""
-    seconds = min(result.options.seconds, result.left_s / runs - beside_s)
+    """Return how long the next of so many runs sends: as asked, or as the time allows if each takes `beside_s` more.
+
+    Where it allows not all of them, it is for as many as can be sent for `_LEAST_S`.
+    """
+    fitting = max(1, min(runs, int(result.left_s / (beside_s + _LEAST_S))))
+    seconds = min(result.options.seconds, result.left_s / fitting - beside_s)
     if seconds < result.options.seconds:
         result.say(f"some loads were sent for less than {result.options.seconds:.0f} s")
     return seconds
@@ -104,14 +110,15 @@ def _site(stack: LocalStack, folder: Path, way: str) -> Site:
 def _capacity(stack: LocalStack, folder: Path, result: Result) -> float:
     """Messages a second with a full topic, exactly-once."""
     site = _site(stack, folder, WAYS[0])
-    count = min(result.options.messages, 2_000)
+    count = min(result.options.messages, _CAPACITY)
     site.fill(bodies(some(count)))
     with site.watching() as watcher, site.worker("score,alert") as worker:
-        watcher.until(1, result.left_s / 2, worker.require_alive)
-        pace = watcher.until(count, result.left_s * _CAPACITY_SHARE, worker.require_alive).per_s
+        seen = watcher.until(count, result.left_s / 2, worker.require_alive)
         page = metrics_of(worker)
-    result.figures["latency_asked"] = figure([asked_ms(page, pace, site.settings.score.deadline_ms)]).as_json()
-    return pace
+    if seen.found < count:
+        result.say(f"capacity was found with {seen.found:,} messages instead of {count:,}")
+    result.figures["latency_asked"] = figure([asked_ms(page, seen.per_s, site.settings.score.deadline_ms)]).as_json()
+    return seen.per_s
 
 
 def asked_ms(page: Mapping[str, float], pace: float, deadline_ms: float) -> float:
@@ -210,7 +217,7 @@ def _quantiles(sent: dict[str, float], seen: dict[str, dict[str, float]], alerts
 
 def _tell(result: Result) -> None:
     figures = {"latency_asked": result.figures["latency_asked"]}
-    for one in result.details["runs"]:
+    for one in sorted(result.details["runs"], key=lambda one: one["load"]):
         group = figures.setdefault("latency" if one["delivery"] == WAYS[0] else "latency_at_least_once", {})
         group[str(one["load"])] = {
             **{name: figure([one["predictions"][name]]).as_json() for name in SHARES},

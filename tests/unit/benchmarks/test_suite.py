@@ -71,6 +71,7 @@ def test_what_does_not_fit_is_made_smaller_and_said(tmp_path: Path) -> None:
     scarce = Result("pipeline", Options(20_000, 3, 15.0, 180.0, tmp_path))
     assert pipeline.messages_a_round(scarce, 100.0) == pytest.approx(75 * 35, rel=0.01)
     assert latency.sending_s(scarce, 10, 12.0) == pytest.approx(6, rel=0.1)
+    assert latency.sending_s(scarce, 100, 12.0) == pytest.approx(6, rel=0.1), "as many as can be sent for five seconds"
     scarce.options = scarce.options._replace(limit_s=0.0)
     assert list(scarce.rounds()) == []
     assert len(scarce.details["notes"]) == 3

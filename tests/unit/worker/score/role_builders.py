@@ -124,6 +124,7 @@ class Worker:
             "max_pending": 100,
             "commit_interval_s": 0.05,
             "commit_messages": 50,
+            "full_wait_s": 0.005,
             **options,
         }
         self.role = ScoreRole(
