@@ -16,7 +16,7 @@ from deploy.local.uv import uv
 from tests.benchmarks.suite import models
 from tests.benchmarks.suite.figures import figure, ratio
 from tests.benchmarks.suite.machine import ROOT
-from tests.benchmarks.suite.result import Result
+from tests.benchmarks.suite.result import Result, read
 from tests.benchmarks.suite.stage import Process, Seen, Site, process, running
 from tests.benchmarks.suite.texts import bodies, some
 
@@ -27,6 +27,7 @@ BATCH, WAIT_S = 32, 0.05
 _START_S, _TURN_S = 60.0, 45.0
 """How long it may take until the first answer, and from then on."""
 _INSTALL_S = 180.0
+_SLOW = 0.33
 
 
 class Peer(NamedTuple):
@@ -52,11 +53,12 @@ def run(result: Result, folder: Path) -> None:
     result.details |= {"guarantees": {TIDINGS: "exactly-once", **{name: peer.guarantee for name, peer in PEERS.items()}}}
     with running({"kafka", "triton"}, folder) as stack:
         result.details |= {"parts": stack.versions(), "messages": result.options.messages, "turns": turns}
+        count = messages_a_turn(result, len(turns))
         for _ in result.rounds():
             waiting = [name for name, mine in turns.items() if not (mine and mine[-1].get("error"))]
             for place, name in enumerate(waiting):
                 times = times_of(result.left_s / (len(waiting) - place))
-                turns[name].append(_turn(Site(stack, folder / name, partitions=2), pythons.get(name), times, result))
+                turns[name].append(_turn(Site(stack, folder / name, partitions=2), pythons.get(name), times, count))
                 _tell(result, turns)
             for name in waiting:
                 if error := turns[name][-1].get("error"):
@@ -105,9 +107,25 @@ def times_of(share_s: float) -> Times:
     return Times(min(_START_S, 0.6 * share_s), min(_TURN_S, 0.4 * share_s))
 
 
-def _turn(site: Site, python: Path | None, times: Times, result: Result) -> dict[str, Any]:
+def messages_a_turn(result: Result, sides: int) -> int:
+    """Return how many messages a slow side can be done with in the first round; a side that is not has no pace to compare.
+
+    By the pace of the model alone, where the scenario `ceiling` has found it; a slow side has a third of that.
+    """
+    found = (read(result.options.out, "ceiling") or {}).get("figures", {}).get("ceiling")
+    asked = result.options.messages
+    if found is None:
+        return asked
+    pace = found["texts_per_s"]["value"]
+    fitting = max(1, int(pace * _SLOW * times_of(result.left_s / sides).turn_s))
+    if fitting < asked:
+        result.say(f"{fitting:,} messages a turn instead of {asked:,}: the model does {pace:.0f} texts/s here")
+    return min(asked, fitting)
+
+
+def _turn(site: Site, python: Path | None, times: Times, count: int) -> dict[str, Any]:
     """Fill a topic, and let one of them work it off, or as far as it comes in its time."""
-    count, name = result.options.messages, site.folder.name
+    name = site.folder.name
     site.fill(bodies(some(count)))
     if python is None:
         with site.worker() as worker:

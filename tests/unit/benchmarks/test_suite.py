@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.suite import book, figures, latency, models, pipeline, planning, result, run
+from tests.benchmarks.suite import book, figures, latency, models, peers, pipeline, planning, result, run
 from tests.benchmarks.suite.figures import figure
-from tests.benchmarks.suite.result import Options, Result
+from tests.benchmarks.suite.result import Options, Result, path_of, write
 
 ONE = {"value": 2.0, "spread": [1.0, 3.0], "rounds": 3}
 
@@ -72,9 +72,12 @@ def test_what_does_not_fit_is_made_smaller_and_said(tmp_path: Path) -> None:
     assert pipeline.messages_a_round(scarce, 100.0) == pytest.approx(75 * 35, rel=0.01)
     assert latency.sending_s(scarce, 10, 12.0) == pytest.approx(6, rel=0.1)
     assert latency.sending_s(scarce, 100, 12.0) == pytest.approx(6, rel=0.1), "as many as can be sent for five seconds"
+    assert peers.messages_a_turn(scarce, 6) == 20_000
+    write(path_of(tmp_path, "ceiling"), {"figures": {"ceiling": {"texts_per_s": figure([90.0]).as_json()}}})
+    assert peers.messages_a_turn(scarce, 6) == pytest.approx(90 * 0.33 * 12, rel=0.05)
     scarce.options = scarce.options._replace(limit_s=0.0)
     assert list(scarce.rounds()) == []
-    assert len(scarce.details["notes"]) == 3
+    assert len(scarce.details["notes"]) == 4
     assert scarce.details["notes"][-1] == "there was time for 0 of 3 rounds"
 
 
