@@ -57,9 +57,10 @@ from worker.score.contract import (
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, Watchlist, parse_watchlist
 from worker.score.near import NearIndex, NearLimits
+from worker.score.options import ScoreOptions
 from worker.score.outputs import ReviewPolicy
 from worker.score.release import Release
-from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
+from worker.score.role import ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import Settings, problems, process_id, source_problems, unknown_variables
 from worker.shadowing import shadowing

@@ -167,7 +167,7 @@ class ScoreSettings(Section):
     max_pending_bytes: Count = 64 * 1024 * 1024
     """Bytes of the messages in the worker; past it the partitions are paused."""
     commit_interval_ms: Count = 100
-    """Finished messages are published at least this often."""
+    """Finished messages are published at least this often; a fifth as often while more comes than is done."""
     commit_messages: Count = 1_000
     """Finished messages are published when there are this many."""
     max_future_s: Seconds = 300

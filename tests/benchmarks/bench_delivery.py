@@ -27,7 +27,8 @@ from worker.score.batching import BatchLimits
 from worker.score.calibration import Calibration
 from worker.score.dedupe import DuplicateIndex
 from worker.score.matching import Matcher, WatchedEntity, Watchlist
-from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
+from worker.score.options import ScoreOptions
+from worker.score.role import ScorePorts, ScoreRole, ScoreStages
 from worker.score.tokenizer import Tokenizer
 from worker.settings import KafkaSettings, Topics
 from worker.testing.model import FakeModel

@@ -13,6 +13,7 @@ LEAVES = frozenset({"worker.messages", "worker.errors", "worker.settings", "work
 ROLES = frozenset(
     {
         "worker.score.role",
+        "worker.score.committing",
         "worker.score.inference",
         "worker.score.shadow",
         "worker.alert.role",

@@ -90,6 +90,8 @@ def decide(
     `signal` must be of the state's key, and the watermark must have taken account of it. Without a signal only what the
     watermark makes due is done. `suppression` is only read.
     """
+    if signal is not None and (counted := _count(rules, state, signal, watermark_ms)) is not None:
+        return counted
     sight = _Sight(watermark_ms, suppression, observe)
     outcomes = {rule.name: _look(rule, state, signal, sight) for rule in rules.for_key(state.alert_key)}
     for name in state.rules.keys() - outcomes.keys():
@@ -166,12 +168,33 @@ def _silence(rule: Rule, state: RuleState, at_ms: int, suppression: Suppression)
 def key_state(rules: RuleSet, alert_key: str, kept: Mapping[str, RuleState]) -> KeyState:
     """Return the state of a key with the rules' views of it, and when it must be looked at next."""
     dues = [due for name, state in kept.items() if (due := _due(rules.by_name.get(name), state)) is not None]
-    return KeyState(alert_key, dict(sorted(kept.items())), min(dues, default=None))
+    ordered = dict(sorted(kept.items())) if len(kept) > 1 else dict(kept)
+    return KeyState(alert_key, ordered, min(dues, default=None))
 
 
 def alert_id(rule: str, alert_key: str, started_at_ms: int) -> str:
     """Return the id of the alert that began then: 16 hexadecimal digits, the same in every replay."""
     return hashlib.sha256(f"{rule}\n{alert_key}\n{started_at_ms}".encode()).hexdigest()[:16]
+
+
+def _count(rules: RuleSet, state: KeyState, signal: Signal, watermark_ms: int) -> Decision | None:
+    """Return what becomes of a key at which nothing has to be looked at, as with nearly every signal; None if something has.
+
+    That is: no rule has come, changed or gone, and the watermark has passed no boundary since the key was last decided on.
+    It is what `_look` comes to then, and quicker.
+    """
+    covering = rules.for_key(state.alert_key)
+    if len(covering) != len(state.rules):
+        return None
+    kept, reasons = dict[str, RuleState](), list[RuleReason]()
+    for rule in covering:
+        stored, closed_ms = state.rules.get(rule.name), windows.floor_to(watermark_ms, rule.detector.bucket)
+        if stored is None or stored.version != rule.version or closed_ms > stored.evaluated_ms:
+            return None
+        intake = _intake(rule, signal, closed_ms)
+        kept[rule.name] = _take(rule, stored, signal, intake)
+        reasons.append(RuleReason(rule.name, intake))
+    return Decision(key_state(rules, state.alert_key, kept), (), tuple(reasons))
 
 
 def _look(rule: Rule, key: KeyState, signal: Signal | None, sight: _Sight) -> _Outcome:

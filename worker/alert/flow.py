@@ -50,15 +50,15 @@ class Flow:
         A tick is of every key that has a timer, an acknowledgement of one key; what keeps alerts quiet has its effect when they
         are looked at next.
         """
-        if isinstance(placed, Tick):
+        if isinstance(placed, Signal):
+            self.move(placed.event_time_ms, turned)
+            before = self.states[placed.alert_key]
+            self._accept(before, self._decide(before, placed), placed, turned)
+        elif isinstance(placed, Tick):
             self._fall_silent(placed, turned)
         elif isinstance(placed, Acknowledge):
             before = self.states[placed.alert_key]
             self._accept(before, acknowledge(self.rules, before, placed, self._watermark_ms), placed, turned)
-        elif isinstance(placed, Signal):
-            self.move(placed.event_time_ms, turned)
-            before = self.states[placed.alert_key]
-            self._accept(before, self._decide(before, placed), placed, turned)
         else:
             self.suppression.take(placed, self._watermark_ms)
 
@@ -76,7 +76,8 @@ class Flow:
 
     @property
     def _watermark_ms(self) -> int:
-        return self.watermark_after(NEVER_MS)
+        reached_ms = self.max_event_time_ms - self._lateness_ms
+        return max(0, reached_ms)
 
     def _decide(self, before: KeyState, signal: Signal | None) -> Decision:
         return decide(self.rules, before, signal, self._watermark_ms, self._observe, self.suppression)

@@ -18,6 +18,8 @@ from worker.alert.timers import Timers
 from worker.messages import Acknowledge, AlertEvent, Control, Expire, Inhibitor, Signal, Silence, Standing, Tick
 from worker.ports import PartitionState, StoredEvent
 
+_QUIETING = (Silence, Expire, Inhibitor, Standing)
+
 
 class Placed(NamedTuple):
     """What stood at an offset: a signal, a control record, or None in place of what could not be decoded."""
@@ -163,11 +165,13 @@ class PartitionMemory:
         if past is not None and placed.offset >= past.position:  # the last signals on record are no longer in the topic
             self._correct(past, changes)
         changes.begin(placed.offset, self.max_event_time_ms)
-        if isinstance(placed.signal, Tick | Signal):
-            self.is_idle = isinstance(placed.signal, Tick)
-        if placed.signal is not None:
+        if isinstance(placed.signal, Signal):
+            self.is_idle = False
             self._flow.take(placed.signal, changes.take)
-            changes.is_resuppressed |= isinstance(placed.signal, Silence | Expire | Inhibitor | Standing)
+        elif placed.signal is not None:
+            self.is_idle = self.is_idle or isinstance(placed.signal, Tick)
+            self._flow.take(placed.signal, changes.take)
+            changes.is_resuppressed |= isinstance(placed.signal, _QUIETING)
         if past is not None and placed.offset < past.position:
             changes.events[decided:] = past.events.get(placed.offset, ())
             changes.restored = len(changes.events)
@@ -210,8 +214,10 @@ class _Changes:
         if cause is None or decision.state != before:
             self.due[decision.state.alert_key] = decision.state.due_ms
         if isinstance(cause, Signal):
-            self.late.note(cause, (rule for rule, reason in decision.reasons if reason == "late"), self._newest_ms)
-        self.not_open += any(reason.reason == "not_open" for reason in decision.reasons)
+            if late := [rule for rule, reason in decision.reasons if reason == "late"]:
+                self.late.note(cause, late, self._newest_ms)
+        else:
+            self.not_open += any(reason.reason == "not_open" for reason in decision.reasons)
         for event in decision.events:
             self.events.append(StoredEvent(self._offset, self._sequence, event))
             self._sequence += 1

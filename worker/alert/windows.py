@@ -64,6 +64,8 @@ def floor_to(time_ms: int, bucket_ms: int) -> int:
 def add(buckets: Buckets, signal: Signal, bucket_ms: int) -> Buckets:
     """Count a signal in the bucket of its event time."""
     start_ms = floor_to(signal.event_time_ms, bucket_ms)
+    if buckets and buckets[-1].start_ms == start_ms:  # nearly always
+        return (*buckets[:-1], _grown(buckets[-1], signal))
     at = bisect_left(buckets, start_ms, key=_start)
     if at < len(buckets) and buckets[at].start_ms == start_ms:
         return (*buckets[:at], _grown(buckets[at], signal), *buckets[at + 1 :])
@@ -95,17 +97,15 @@ def _grown_by_all(bucket: Bucket, signals: Sequence[Signal]) -> Bucket:
 
 
 def _grown(bucket: Bucket, signal: Signal) -> Bucket:
-    return Bucket(
-        bucket.start_ms,
-        bucket.tally + _tally(signal),
-        most_negative((*bucket.samples, _sample(signal))) if signal.label == "negative" else bucket.samples,
-        max(bucket.model, signal.model, key=lambda model: (model.name, model.version)),
-    )
-
-
-def _tally(signal: Signal) -> Tally:
-    score = round(signal.score * 1_000)
-    return Tally(1, signal.label == "negative", score, score * score, round(signal.negative * 1_000_000))
+    start_ms, (messages, negatives, score, square, worst) = bucket.start_ms, bucket.tally
+    samples, model, is_negative = bucket.samples, bucket.model, signal.label == "negative"
+    added = round(signal.score * 1_000)
+    figures = (messages + 1, negatives + is_negative, score + added, square + added * added)
+    if is_negative and not (len(samples) == SAMPLES_PER_BUCKET and signal.score > samples[-1].score):
+        samples = most_negative((*samples, _sample(signal)))
+    if model != signal.model:
+        model = max(model, signal.model, key=lambda model: (model.name, model.version))
+    return Bucket(start_ms, Tally(*figures, max(worst, round(signal.negative * 1_000_000))), samples, model)
 
 
 def _sample(signal: Signal) -> Sample:

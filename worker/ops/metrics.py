@@ -49,7 +49,7 @@ SCORE_COUNTS = (
     _Count("tokenise_s", "tidings_score_tokenise_seconds", "Seconds of tokenising."),
     _Count("infer_s", "tidings_score_infer_seconds", "Seconds that batches were with the model; some at the same time."),
     _Count("publish_s", "tidings_score_publish_seconds", "Seconds of making the records of scored messages."),
-    _Count("commit_s", "tidings_score_commit_seconds", "Seconds that the role waited for commits."),
+    _Count("commit_s", "tidings_score_commit_seconds", "Seconds that transactions took, beside the rest."),
 )
 ALERT_COUNTS = (
     _Count("signals", "tidings_alert_signals", "Signals whose effects are stored."),

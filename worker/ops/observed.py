@@ -279,5 +279,7 @@ class ObservedHistory:
 
 def _reason(record: OutRecord) -> str | None:
     """Return the reason of a dead letter, None for any other record; added headers come last."""
+    if not record.headers:
+        return None
     found = next((value for name, value in reversed(record.headers) if name == _REASON), None)
     return found.decode() if found is not None else None

@@ -4,8 +4,10 @@ Cost is padded tokens: the bucket's length times the number of texts. Triton's d
 every batch is padded to its bucket's length (docs: Triton Inference Server, "Dynamic Batcher").
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Generic, TypeVar
 
 import msgspec
@@ -65,11 +67,10 @@ class Batcher(Generic[T]):
         Raises:
             ValueError: it is longer than the largest bucket; the tokenizer truncates, so that is a fault of the caller.
         """
-        for bucket, queue in self._queues.items():
-            if len(text.ids) <= bucket:
-                queue.append(text)
-                return
-        raise ValueError(f"{len(text.ids)} tokens do not fit the largest bucket, {self._limits.buckets[-1]}")
+        buckets = self._limits.buckets
+        if len(text.ids) > buckets[-1]:
+            raise ValueError(f"{len(text.ids)} tokens do not fit the largest bucket, {buckets[-1]}")
+        self._queues[buckets[bisect_left(buckets, len(text.ids))]].append(text)
 
     def take(self, now_ms: float, *, idle: bool = False) -> Batch[T] | None:
         """Return the batch that should leave now: of those due, the one with the oldest text.
@@ -104,5 +105,6 @@ def pad(batch: Batch[T], pad_id: int) -> TokenBatch:
     lengths = np.fromiter((len(text.ids) for text in batch.texts), dtype=np.int64, count=len(batch.texts))
     mask = np.arange(batch.bucket) < lengths[:, None]
     input_ids = np.full(mask.shape, pad_id, dtype=np.int64)
-    input_ids[mask] = np.concatenate([np.asarray(text.ids, dtype=np.int64) for text in batch.texts])
+    tokens = chain.from_iterable(text.ids for text in batch.texts)
+    input_ids[mask] = np.fromiter(tokens, dtype=np.int64, count=int(lengths.sum()))
     return TokenBatch(input_ids, mask.astype(np.int64), batch.texts)

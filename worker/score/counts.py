@@ -6,16 +6,16 @@ from typing import Literal
 
 import msgspec
 
-Timed = Literal["decode_s", "tokenise_s", "publish_s", "commit_s"]
+Timed = Literal["decode_s", "tokenise_s", "publish_s"]
 
 
 class ScoreCounts(msgspec.Struct):
     """What the role has done since it started; `padded` and `tokens` count token places sent and those that held a token.
 
     `batch_texts` of `batch_room` texts went with the batches: how full they were. The seconds are added up once a cycle or a
-    batch: those of the role's own thread in decoding (matching and the look for duplicates with it), tokenising, making records
-    and committing, and those that batches waited for the model (`queue_s`, from the arrival of the oldest text) and spent there
-    (`infer_s`, which run beside one another).
+    batch: those of the role's own thread in decoding (matching and the look for duplicates with it), tokenising and making
+    records; those of transactions, which run beside it (`commit_s`); and those that batches waited for the model (`queue_s`,
+    from the arrival of the oldest text) and spent there (`infer_s`, which run beside one another).
     """
 
     messages: int = 0

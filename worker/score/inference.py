@@ -71,7 +71,7 @@ class Inference(Generic[T]):
         self._batcher = batcher
         self._limits = limits
         self._monotonic = monotonic
-        self._answers: SimpleQueue[_Answer[T]] = SimpleQueue()
+        self._answers: SimpleQueue[_Answer[T] | None] = SimpleQueue()
         self._again: deque[Trial[T]] = deque()
         self._accused: list[Accused[T]] = []
         self._on_trial: list[Accused[T]] = []
@@ -84,6 +84,11 @@ class Inference(Generic[T]):
         self.breaker = Breaker(since_s=monotonic())
         """Where the breaker stands; may be read from any thread."""
         self.spent = Spent()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many batches are with the model as may be."""
+        return self._in_flight >= self._limits.in_flight
 
     def dispatch(self) -> None:
         """Send what is due: the canary when it is needed, and batches as far as there is room in flight."""
@@ -100,14 +105,19 @@ class Inference(Generic[T]):
             self._send(trial.batch, trial)
 
     def collect(self, timeout_s: float) -> Iterator[tuple[Batch[T], Logits]]:
-        """Yield what has come back with its answers (texts, width), all finite; wait for the first for `timeout_s`."""
+        """Yield what has come back with its answers (texts, width), all finite; wait for the first or for `wake`, so long."""
         try:
             answer = self._answers.get(timeout=timeout_s) if timeout_s > 0 else self._answers.get_nowait()
             while True:
-                yield from self._heed(answer)
+                if answer is not None:
+                    yield from self._heed(answer)
                 answer = self._answers.get_nowait()
         except Empty:
             return
+
+    def wake(self) -> None:
+        """End the wait in `collect`, from any thread."""
+        self._answers.put(None)
 
     def succeed(self, model: Model) -> bool:
         """Send nothing more until all that is in flight has come back, and then ask `model`; tells whether it is asked now.

@@ -1,4 +1,4 @@
-"""Decide whether to read on or to hold the partitions back. Pure."""
+"""Decide whether to read on or to hold the partitions back, and whether there is time to be quick. Pure."""
 
 from typing import Literal
 
@@ -34,3 +34,12 @@ def hold(before: Hold | None, in_hand: InHand, limits: HandLimits, breaker: Phas
     if in_hand.messages >= max(1, limits.messages * share):
         return "too_many_messages"
     return "too_many_bytes" if in_hand.size >= max(1, limits.size * share) else None
+
+
+def is_behind(before: bool, in_hand: InHand, limits: HandLimits) -> bool:
+    """Tell whether more comes than is done: from when the worker was full until it holds less than a quarter of that.
+
+    Whatever comes then waits for all that is before it, and a commit more or less is nothing to it; the brokers are spared.
+    """
+    share = 0.25 if before else 1.0
+    return in_hand.messages >= max(1, limits.messages * share) or in_hand.size >= max(1, limits.size * share)

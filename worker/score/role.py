@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from threading import Event
 
 import msgspec
@@ -12,20 +13,22 @@ import structlog
 from worker.backoff import back_off_s
 from worker.codec import Clock, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
-from worker.messages import LABELS, Kind, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
+from worker.messages import LABELS, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
 from worker.redact import Redactor
-from worker.score.batching import Batch, Batcher, BatchLimits, Tokenised
+from worker.score.batching import Batch, Batcher, Tokenised
 from worker.score.bisection import Refusal
-from worker.score.breaker import Breaker, BreakerLimits
+from worker.score.breaker import Breaker
 from worker.score.calibration import Calibration
+from worker.score.committing import Commits, Runner, beside
 from worker.score.counts import ScoreCounts
 from worker.score.dedupe import DuplicateIndex, Known
 from worker.score.inference import Inference, InferenceLimits, Logits
-from worker.score.intake import HandLimits, Hold, InHand, hold
+from worker.score.intake import HandLimits, Hold, InHand, hold, is_behind
 from worker.score.matching import Matcher
 from worker.score.meaning import Meaning
-from worker.score.outputs import ReviewPolicy, Scored, prediction_record, review_records, signal_records
+from worker.score.options import ScoreOptions
+from worker.score.outputs import Scored, prediction_record, review_records, signal_records
 from worker.score.progress import Progress
 from worker.score.release import Release
 from worker.score.shadow import Question, Shadowing, Unshadowed
@@ -34,10 +37,11 @@ from worker.score.tokenizer import Tokenizer
 log = structlog.get_logger(__name__)
 _IDLE_POLL_S = 0.1
 _BUSY_WAIT_S = 0.005
+_BEHIND = 5
+"""How many times as long finished messages may wait for their commit while more comes than is done."""
 _REPORT_EVERY_S = 10.0
 _REWIND_PATIENCE_S = 120.0
 _MAX_REWIND_PAUSE_S = 5.0
-_MAX_ABORTS = 8
 _CANARY = "The weather is fine today."
 """What the model is asked when it is in doubt: a text like any other."""
 
@@ -48,6 +52,8 @@ class ScorePorts(msgspec.Struct, frozen=True):
     source: Source
     sink: Sink
     model: Model
+    commits: Runner = beside
+    """What runs a commit, beside the loop or at once."""
 
 
 class ScoreStages(msgspec.Struct, frozen=True):
@@ -61,27 +67,6 @@ class ScoreStages(msgspec.Struct, frozen=True):
     pad_id: int
     redactor: Redactor = msgspec.field(default_factory=Redactor)
     meaning: Meaning | None = None
-
-
-class ScoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the role behaves; see `settings.ScoreSettings` for the meaning of each."""
-
-    inputs: Mapping[str, Kind]
-    predictions: str
-    signals: str
-    dead_letters: str
-    limits: BatchLimits
-    in_flight: int
-    max_pending: int
-    commit_interval_s: float
-    commit_messages: int
-    max_future_ms: int
-    max_pending_bytes: int = 64 * 1024 * 1024
-    max_attempts: int = 8
-    breaker: BreakerLimits = BreakerLimits()
-    max_poll_records: int = 500
-    drain_timeout_s: float = 25.0
-    review: ReviewPolicy | None = None
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -126,12 +111,12 @@ class ScoreRole:
         width = len(LABELS) + (stages.meaning.dimensions if stages.meaning else 0)
         limits = InferenceLimits(options.in_flight, stages.pad_id, canary, options.max_attempts, options.breaker, width)
         self._inference = Inference(ports.model, self._batcher, limits, monotonic)
+        self._commits = Commits(ports.commits, monotonic, self._inference.wake)
         self._assigned: set[TopicPartition] = set()
         self._hold: Hold | None = None
-        self._pause_again = False
+        self._behind = self._pause_again = False
         self._rewinding: _Rewinding | None = None
         self._committed_at = self._reported_at = monotonic()
-        self._aborts_in_a_row = 0
         self._hastened = False
         self.counts, self._reported = ScoreCounts(), ScoreCounts()
 
@@ -170,12 +155,12 @@ class ScoreRole:
     @property
     def idle(self) -> bool:
         """Whether nothing is in hand."""
-        return len(self._progress) == 0
+        return self.in_hand == 0
 
     @property
     def in_hand(self) -> int:
-        """How many messages are in hand; may be read from any thread."""
-        return len(self._progress)
+        """How many messages are in hand, those that are being committed included; may be read from any thread."""
+        return len(self._progress) + self._commits.leaving.messages
 
     def hasten(self) -> None:
         """End the draining, from another thread: what is done is published as the source is closed, the rest is dropped."""
@@ -203,11 +188,16 @@ class ScoreRole:
         After an abort what stays with us is rewound in the next step: the group waits for this one.
         """
         self._assigned.difference_update(partitions)
+        self._settle(wait=True)
         self._publish()
         self.on_lost(partitions)
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
-        """Drop what is in hand. Answers still on their way are ignored by `Progress` when they come."""
+        """Drop what is in hand. Answers still on their way are ignored by `Progress` when they come.
+
+        A transaction that is open is waited for: whoever has the partitions next reads where it leaves them.
+        """
+        self._settle(wait=True)
         gone = set(partitions)
         self._assigned -= gone
         self._pause_again = True
@@ -216,15 +206,16 @@ class ScoreRole:
 
     def _read(self) -> list[Record]:
         self._hold_or_go_on()
-        room = 1 if self._hold else self._options.max_pending - len(self._progress)
+        room = 1 if self._hold else self._options.max_pending - self.in_hand
         most = max(1, min(room, self._options.max_poll_records))
-        return self._ports.source.poll(most, _IDLE_POLL_S if self.idle else 0)
+        return self._ports.source.poll(most, 0 if self._progress else _IDLE_POLL_S)
 
     def _hold_or_go_on(self) -> None:
         """Pause or resume all partitions, and pause again what a rebalance brought or resumed."""
         before, options = self._hold, self._options
-        in_hand = InHand(len(self._progress), self._progress.size)
+        in_hand = InHand(self.in_hand, self._progress.size + self._commits.leaving.size)
         limits = HandLimits(options.max_pending, options.max_pending_bytes)
+        self._behind = is_behind(self._behind, in_hand, limits)
         why = "rewinding" if self._rewinding else hold(before, in_hand, limits, self.breaker.phase)
         if why and (before is None or self._pause_again):
             self._ports.source.pause(sorted(self._assigned))
@@ -244,8 +235,9 @@ class ScoreRole:
         arrived_ms = self._monotonic() * 1000
         with self.counts.timing("tokenise_s", self._monotonic):
             tokens = self._stages.tokenizer.encode([item.message.content for item in unknown])
-        for item, ids in zip(unknown, tokens, strict=True):
-            self._batcher.add(Tokenised(ids, arrived_ms, item))
+        for place, (item, ids) in enumerate(zip(unknown, tokens, strict=True)):
+            # A nanosecond apart, so that the oldest goes first among those that came together too: its partition waits for it.
+            self._batcher.add(Tokenised(ids, arrived_ms + place * 1e-6, item))
 
     def _decode(self, record: Record, clock: Clock) -> _Item | None:
         self._progress.begin(record.topic_partition, record.offset, len(record.key or b"") + len(record.value or b""))
@@ -266,7 +258,7 @@ class ScoreRole:
     def _infer(self) -> None:
         self._take_release()
         self._inference.dispatch()
-        for batch, answers in self._inference.collect(0.0 if self.idle else _BUSY_WAIT_S):
+        for batch, answers in self._inference.collect(self._wait_s()):
             self._count(batch)
             with self.counts.timing("publish_s", self._monotonic):
                 self._finish_batch(batch, answers)
@@ -274,6 +266,12 @@ class ScoreRole:
         for refusal in self._inference.take_refused():
             self._give_up(refusal)
         self._inference.dispatch()
+
+    def _wait_s(self) -> float:
+        if not self._progress:
+            return 0.0
+        full = self._inference.is_full or self._hold in {"too_many_messages", "too_many_bytes"}
+        return self._options.full_wait_s if full else _BUSY_WAIT_S
 
     def _take_release(self) -> None:
         """Go over to another version of the model between two batches: each prediction names the version that answered."""
@@ -330,35 +328,38 @@ class ScoreRole:
         return scored
 
     def _publish_if_due(self) -> None:
-        finished = self._progress.finished
+        self._settle(wait=False)
+        finished = 0 if self._commits.is_open else self._progress.finished
         waited_s = self._monotonic() - self._committed_at
+        interval_s = self._options.commit_interval_s * (_BEHIND if self._behind else 1)
         everything = finished == len(self._progress)
-        if finished and (
-            everything or finished >= self._options.commit_messages or waited_s >= self._options.commit_interval_s
-        ):
+        if finished and (everything or finished >= self._options.commit_messages or waited_s >= interval_s):
             self._publish()
 
     def _publish(self) -> None:
-        """Publish and commit in one transaction; after an abort, start again from the committed offsets.
-
-        A transaction that is aborted time after time will not mend by itself: a topic that takes no record of that size, say.
-        """
+        """Begin to publish and commit what is done, in one transaction; none may be open."""
         self._committed_at = self._monotonic()
+        before = InHand(len(self._progress), self._progress.size)
         records, offsets = self._progress.take()
         if not offsets:
             return
+        leaving = InHand(before.messages - len(self._progress), before.size - self._progress.size)
+        commit = partial(self._ports.sink.commit, records, offsets, self._ports.source.group_metadata())
+        self._commits.begin(commit, leaving)
+        self._settle(wait=False)
+
+    def _settle(self, *, wait: bool) -> None:
+        """See what became of the transaction. Unless it went well, nothing that was done after it may be committed either."""
+        well = False
         try:
-            with self.counts.timing("commit_s", self._monotonic):
-                self._ports.sink.commit(records, offsets, self._ports.source.group_metadata())
+            self._commits.settle(wait=wait)
+            well = True
         except AbortedError as error:
             log.warning("transaction aborted, reading again from the committed offsets", error=str(error))
-            self._start_over()
-            self.counts.aborted += 1
-            self._aborts_in_a_row += 1
-            if self._aborts_in_a_row >= _MAX_ABORTS:
-                raise FatalError(f"{_MAX_ABORTS} transactions in a row were aborted; the last: {error}") from error
-        else:
-            self._aborts_in_a_row = 0
+        finally:
+            if not well:
+                self._start_over()
+            self.counts.commit_s, self.counts.aborted = self._commits.seconds, self._commits.aborted
 
     def _start_over(self) -> None:
         """Drop everything in hand; the next step rewinds. Safe within a rebalance, for it waits for nobody."""
@@ -372,8 +373,8 @@ class ScoreRole:
         Resumed first: what librdkafka makes of a seek in a paused partition has changed over its versions.
         """
         rewinding, now_s = self._rewinding, self._monotonic()
-        if rewinding is None or now_s < rewinding.due_s:
-            return
+        if rewinding is None or now_s < rewinding.due_s or self._commits.is_open:
+            return  # a transaction that is open moves the offsets to begin at
         try:
             self._ports.source.resume(sorted(self._assigned))
             self._ports.source.rewind(sorted(self._assigned))
@@ -398,7 +399,7 @@ class ScoreRole:
             self._keep_membership()
             self._infer()
             self._publish_if_due()
-        log.info("score role drained", left=len(self._progress), **msgspec.to_builtins(self.counts))
+        log.info("score role drained", left=self.in_hand, **msgspec.to_builtins(self.counts))
 
     def _keep_membership(self) -> None:
         try:

@@ -59,7 +59,7 @@ def classifier() -> Any:
         pad_token="[PAD]",  # noqa: S106 - a token of the vocabulary
         model_input_names=["input_ids", "attention_mask"],
     )
-    return Classification(model=OnnxClassifier(config), tokenizer=tokenizer, top_k=None)
+    return Classification(model=OnnxClassifier(config), tokenizer=tokenizer)
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
         if message is None or message.error():
             continue
         read = json.loads(message.value() or b"")
-        found = {one["label"]: one["score"] for one in classify(read["text"], truncation=True)}
+        found = {one["label"]: one["score"] for one in classify(read["text"], truncation=True, top_k=None)}
         key, value = encoded(prediction(read["id"], [found[label] for label in LABELS]))
         producer.produce(OUTPUT, value, key)
         producer.poll(0)

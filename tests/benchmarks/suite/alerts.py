@@ -39,10 +39,8 @@ def run(result: Result, folder: Path) -> None:
     with running({"kafka", "redis"}, folder) as stack:
         result.details |= {"parts": stack.versions(), "signals": result.options.messages, "rules": RULES, "runs": []}
         cases = {keys: _case(stack, folder, keys) for keys in KEYS if result.left_s > 0}
-        for turn in range(result.options.rounds):
+        for turn in result.rounds():
             for keys, site in cases.items():
-                if result.left_s <= 0:
-                    return
                 one = _turn(site, keys, turn, result)
                 result.details["runs"].append({"keys": keys, **one})
                 paces[keys].append(one["per_s"])

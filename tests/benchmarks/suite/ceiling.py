@@ -33,7 +33,7 @@ def run(result: Result, folder: Path) -> None:
     with running({"triton"}, folder) as stack:
         url = stack.settings_env()["TIDINGS_TRITON__URL"]
         result.details["triton"] = stack.versions()["triton"]
-        while len(paces) < result.options.rounds and result.left_s > 0:
+        for _ in result.rounds():
             paces.append(models.pace(engine, sorted_))
             triton.append(triton_pace(url, sorted_))
             result.figures["ceiling"] = {

@@ -26,7 +26,7 @@ def run(result: Result, folder: Path) -> None:
     turns: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     with running({"kafka"}, folder) as stack:
         result.details |= {"parts": stack.versions(), "messages": result.options.messages}
-        while len(turns[WAYS[-1]]) < result.options.rounds and result.left_s > 0:
+        for _ in result.rounds():
             for way in WAYS:
                 turns[way].append(turn(stack, folder, way, result))
             _tell(result, turns)

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploy.local.stack import LocalStack
 from deploy.local.uv import uv
 from tests.benchmarks.suite import models
 from tests.benchmarks.suite.figures import figure, ratio
 from tests.benchmarks.suite.machine import ROOT
-from tests.benchmarks.suite.result import Result
+from tests.benchmarks.suite.result import Result, read
 from tests.benchmarks.suite.stage import Process, Seen, Site, process, running
 from tests.benchmarks.suite.texts import bodies, some
 
@@ -28,6 +27,7 @@ BATCH, WAIT_S = 32, 0.05
 _START_S, _TURN_S = 60.0, 45.0
 """How long it may take until the first answer, and from then on."""
 _INSTALL_S = 180.0
+_SLOW = 0.33
 
 
 class Peer(NamedTuple):
@@ -53,12 +53,16 @@ def run(result: Result, folder: Path) -> None:
     result.details |= {"guarantees": {TIDINGS: "exactly-once", **{name: peer.guarantee for name, peer in PEERS.items()}}}
     with running({"kafka", "triton"}, folder) as stack:
         result.details |= {"parts": stack.versions(), "messages": result.options.messages, "turns": turns}
-        for _ in range(result.options.rounds):
-            for name, mine in turns.items():
-                if result.left_s < _TURN_S / 3:
-                    return
-                mine.append(_turn(stack, folder, name, pythons.get(name), result))
+        count = messages_a_turn(result, len(turns))
+        for _ in result.rounds():
+            waiting = [name for name, mine in turns.items() if not (mine and mine[-1].get("error"))]
+            for place, name in enumerate(waiting):
+                times = times_of(result.left_s / (len(waiting) - place))
+                turns[name].append(_turn(Site(stack, folder / name, partitions=2), pythons.get(name), times, count))
                 _tell(result, turns)
+            for name in waiting:
+                if error := turns[name][-1].get("error"):
+                    result.say(f"{name} gave no answer, and was not asked again: {error.splitlines()[-1][:120]}")
 
 
 def _python(name: str, result: Result) -> Path | None:
@@ -91,24 +95,51 @@ def _fault(command: list[str]) -> str:
     return "" if made.returncode == 0 else made.stderr.strip()[-400:] or f"ended with {made.returncode}"
 
 
-def _turn(stack: LocalStack, folder: Path, name: str, python: Path | None, result: Result) -> dict[str, Any]:
+class Times(NamedTuple):
+    """How long it may take until the first answer, and from then on, in seconds."""
+
+    start_s: float
+    turn_s: float
+
+
+def times_of(share_s: float) -> Times:
+    """Return the times within this share of what is left: a start may take more than half of it."""
+    return Times(min(_START_S, 0.6 * share_s), min(_TURN_S, 0.4 * share_s))
+
+
+def messages_a_turn(result: Result, sides: int) -> int:
+    """Return how many messages a slow side can be done with in the first round; a side that is not has no pace to compare.
+
+    By the pace of the model alone, where the scenario `ceiling` has found it; a slow side has a third of that.
+    """
+    found = (read(result.options.out, "ceiling") or {}).get("figures", {}).get("ceiling")
+    asked = result.options.messages
+    if found is None:
+        return asked
+    pace = found["texts_per_s"]["value"]
+    fitting = max(1, int(pace * _SLOW * times_of(result.left_s / sides).turn_s))
+    if fitting < asked:
+        result.say(f"{fitting:,} messages a turn instead of {asked:,}: the model does {pace:.0f} texts/s here")
+    return min(asked, fitting)
+
+
+def _turn(site: Site, python: Path | None, times: Times, count: int) -> dict[str, Any]:
     """Fill a topic, and let one of them work it off, or as far as it comes in its time."""
-    site = Site(stack, folder / name, partitions=2)
-    count, limit_s = result.options.messages, min(_TURN_S, max(1.0, result.left_s))
+    name = site.folder.name
     site.fill(bodies(some(count)))
     if python is None:
         with site.worker() as worker:
-            return _seen(site, count, limit_s, worker)
+            return _seen(site, count, times, worker)
     command, env = [str(python), str(FOLDER / f"{PEERS[name].script}.py")], environment(site)
     with process(command, site.folder, env) as peer:
-        return _seen(site, count, limit_s, peer)
+        return _seen(site, count, times, peer)
 
 
-def _seen(site: Site, count: int, limit_s: float, worker: Process) -> dict[str, Any]:
+def _seen(site: Site, count: int, times: Times, worker: Process) -> dict[str, Any]:
     with site.watching() as watcher:
         try:
-            first = watcher.until(1, _START_S, worker.require_alive)
-            seen = watcher.until(count - first.found, limit_s, worker.require_alive)
+            first = watcher.until(1, times.start_s, worker.require_alive)
+            seen = watcher.until(count - first.found, times.turn_s, worker.require_alive)
         except RuntimeError as error:
             return {**Seen(0, 0, 0.0, 0.0)._asdict(), "error": str(error)[-400:]}
     return seen._asdict() if seen.found else {**seen._asdict(), "error": worker.tail()[-400:]}

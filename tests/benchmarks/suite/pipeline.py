@@ -18,6 +18,10 @@ from tests.benchmarks.suite.stage import Process, Site, cpu_s, metrics_of, runni
 from tests.benchmarks.suite.texts import bodies, some
 
 CEILING_TEXTS = 512
+_BESIDE_S = 25.0
+"""What a round takes beside the messages: a worker's start and end, and the ceiling."""
+_WELL_WITHIN = 0.75
+"""Of its time a round is to take so much at the pace of the model alone."""
 
 
 def run(result: Result, folder: Path) -> None:
@@ -27,17 +31,26 @@ def run(result: Result, folder: Path) -> None:
     batches = models.sorted_batches(models.tokenised(CEILING_TEXTS), way.batch)
     engine(batches[-1])
     result.details |= {"ceiling": way._asdict(), "messages": options.messages}
-    part = options.messages // options.rounds
     with running({"kafka", "triton"}, folder) as stack:
         result.details["parts"] = stack.versions()
         texts = some(options.messages)
         ceilings, parts = [models.pace(engine, batches)], list[dict[str, Any]]()
-        while len(parts) < options.rounds and result.left_s > 0:
+        part = messages_a_round(result, ceilings[0])
+        for _ in result.rounds():
             site = Site(stack, folder / f"site-{len(parts)}")
             site.fill(bodies(texts[len(parts) * part :][:part]))
             parts.append(_part(site, part, result.left_s))
             ceilings.append(models.pace(engine, batches))
             _tell(result, ceilings, parts)
+
+
+def messages_a_round(result: Result, ceiling: float) -> int:
+    """Return how many messages a round has: its part of what was asked for, or what the model can do in its time."""
+    asked = result.options.messages // result.options.rounds
+    fitting = int(ceiling * max(1.0, result.left_s / result.options.rounds - _BESIDE_S) * _WELL_WITHIN)
+    if fitting < asked:
+        result.say(f"rounds of {fitting:,} messages instead of {asked:,}: the model does {ceiling:.0f} texts/s here")
+    return max(1, min(asked, fitting))
 
 
 def _part(site: Site, count: int, limit_s: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,23 @@ class Result:
     def left_s(self) -> float:
         """How much of the limit is left: a round that would not fit is not begun."""
         return self.options.limit_s - (time.monotonic() - self._began_s)
+
+    def rounds(self) -> Iterator[int]:
+        """Yield the rounds that were asked for, as long as there is time for one more like the longest so far."""
+        longest_s, asked = 0.0, self.options.rounds
+        for number in range(asked):
+            left_s = self.left_s
+            if left_s <= longest_s:
+                self.say(f"there was time for {number} of {asked} rounds")
+                return
+            yield number
+            longest_s = max(longest_s, left_s - self.left_s)
+
+    def say(self, note: str) -> None:
+        """Say in plain words what was left out or made smaller for want of time; once."""
+        notes = self.details.setdefault("notes", [])
+        if note not in notes:
+            notes.append(note)
 
     def save(self, *, complete: bool = False) -> None:
         """Write what there is so far, all or nothing."""

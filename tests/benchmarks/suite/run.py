@@ -28,7 +28,7 @@ SCENARIOS = {
     "overhead": Scenario("the worker's own cost, with a model that answers at once", 150),
     "latency": Scenario("from production to the visible prediction and to the alert, at 30 to 90 % of capacity", 300),
     "alerts": Scenario("signals a second through the alert role, with a thousand to a million keys", 180),
-    "scale": Scenario("one, two and four processes, and how cost grows with what there is of everything", 200),
+    "scale": Scenario("one, two and four processes, and how cost grows with what there is of everything", 200, 0.5),
     "peers": Scenario("other systems, doing the same", 330, 0.05),
     "gpu": Scenario("the model at each bucket and batch on a GPU, and the worker on it", 120),
 }
@@ -70,7 +70,13 @@ def _run(name: str, options: Options) -> str:
             return f"cut short after {options.limit_s + _TO_CLEAR_UP_S:.0f} s; {log}"
         finally:
             _end(process)
-    return "done" if code == 0 else f"failed; {log}"
+    return f"done{_notes(name, options)}" if code == 0 else f"failed; {log}"
+
+
+def _notes(name: str, options: Options) -> str:
+    """Return what was left out or made smaller, in the scenario's own words."""
+    found = result.read(options.out, name)
+    return "".join(f"; {note}" for note in (found["details"].get("notes", ()) if found else ()))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.suite import book, figures, latency, models, planning, result, run
+from tests.benchmarks.suite import book, figures, latency, models, peers, pipeline, planning, result, run
 from tests.benchmarks.suite.figures import figure
-from tests.benchmarks.suite.result import Options, Result
+from tests.benchmarks.suite.result import Options, Result, path_of, write
 
 ONE = {"value": 2.0, "spread": [1.0, 3.0], "rounds": 3}
 
@@ -39,7 +39,7 @@ def test_what_was_never_seen_took_forever() -> None:
     """A message without a prediction is in the quantiles: to leave it out would flatter."""
     sent = {f"o{number}": float(number) for number in range(40)}
     seen = {"predictions": {f"o{number}": number + 0.5 for number in range(30)}, "alerts": {}}
-    found = latency._quantiles(sent, seen, list(sent.values()))
+    found = latency._quantiles(sent, seen, {})
     assert found["predictions"]["p50"] == pytest.approx(500)
     assert found["predictions"]["unseen"] == 10
     assert found["predictions"]["p99"] == float("inf")
@@ -48,9 +48,37 @@ def test_what_was_never_seen_took_forever() -> None:
 def test_what_is_asked_of_p99_is_made_of_what_was_measured() -> None:
     """Deadline 50 ms, 20 texts a batch at 100 texts/s, commits of 30 ms: twice 280 ms; nothing is asked before it is known."""
     page = {"tidings_batches_total": 5.0, "tidings_batch_texts_total": 100.0}
-    page |= {"tidings_commit_seconds_sum": 0.3, "tidings_commit_seconds_count": 10.0}
+    page |= {'tidings_commit_seconds_sum{role="score"}': 0.3, 'tidings_commit_seconds_count{role="score"}': 10.0}
     assert latency.asked_ms(page, 100.0, 50.0) == pytest.approx(560)
     assert latency.asked_ms({}, 100.0, 50.0) == float("inf")
+
+
+def test_what_alerts_is_followed_by_something() -> None:
+    """Each name alerts once, and none at the end: a window is looked at when a later signal has come."""
+    moments = [number / 10 for number in range(200)]
+    names = latency.alerting(moments, 20.0)
+    assert list(names.values()) == list(range(0, 180, latency.EVERY))
+    assert len(latency.alerting([0.0] * 10**5, 20.0)) == latency.NAMES
+
+
+def test_what_does_not_fit_is_made_smaller_and_said(tmp_path: Path) -> None:
+    """Rounds, messages of a round, and seconds of a load go by the time that is left; nothing is said where all fits."""
+    plenty = Result("pipeline", Options(900, 3, 15.0, 10_000.0, tmp_path))
+    assert list(plenty.rounds()) == [0, 1, 2]
+    assert pipeline.messages_a_round(plenty, 90.0) == 300
+    assert latency.sending_s(plenty, 8, 12.0) == 15.0
+    assert "notes" not in plenty.details
+    scarce = Result("pipeline", Options(20_000, 3, 15.0, 180.0, tmp_path))
+    assert pipeline.messages_a_round(scarce, 100.0) == pytest.approx(75 * 35, rel=0.01)
+    assert latency.sending_s(scarce, 10, 12.0) == pytest.approx(6, rel=0.1)
+    assert latency.sending_s(scarce, 100, 12.0) == pytest.approx(6, rel=0.1), "as many as can be sent for five seconds"
+    assert peers.messages_a_turn(scarce, 6) == 20_000
+    write(path_of(tmp_path, "ceiling"), {"figures": {"ceiling": {"texts_per_s": figure([90.0]).as_json()}}})
+    assert peers.messages_a_turn(scarce, 6) == pytest.approx(90 * 0.33 * 12, rel=0.05)
+    scarce.options = scarce.options._replace(limit_s=0.0)
+    assert list(scarce.rounds()) == []
+    assert len(scarce.details["notes"]) == 4
+    assert scarce.details["notes"][-1] == "there was time for 0 of 3 rounds"
 
 
 def test_batches_hold_every_text_once() -> None:

@@ -1,7 +1,8 @@
 """A score role over the broker in memory, with input that is told apart by its outcome."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from threading import Event
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.unit.worker.builders import MODEL, body
 from worker.codec import decode_prediction
-from worker.errors import ModelError
+from worker.errors import ModelError, TidingsError
 from worker.messages import Headers, OutRecord, Prediction, TopicPartition
 from worker.ports import Sink
 from worker.score.batching import BatchLimits
@@ -17,8 +18,9 @@ from worker.score.calibration import Calibration
 from worker.score.dedupe import HALF_A_DAY_MS, DuplicateIndex
 from worker.score.matching import Matcher, WatchedEntity, Watchlist
 from worker.score.near import NearIndex, NearLimits
+from worker.score.options import ScoreOptions
 from worker.score.release import Release
-from worker.score.role import ScoreOptions, ScorePorts, ScoreRole, ScoreStages
+from worker.score.role import ScorePorts, ScoreRole, ScoreStages
 from worker.testing.broker import InMemoryBroker, InMemorySink, InMemorySource
 from worker.testing.model import FailureOf, FakeModel, LogitsOf, hashed_logits
 
@@ -52,6 +54,48 @@ class Script(InMemorySink):
         super().commit(records, offsets, group)
 
 
+class _Held(Future[None]):
+    """A commit that takes place when it is told to, or waited for."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def take_place(self) -> None:
+        """Commit, once."""
+        if not self.done():
+            try:
+                self.set_result(self._call())
+            except TidingsError as error:
+                self.set_exception(error)
+
+    def result(self, timeout: float | None = None) -> None:
+        """See `Future`."""
+        self.take_place()
+        return super().result(timeout)
+
+
+class Late:
+    """Runs commits at once; while it is `held`, when they are told to or waited for, as on a thread of their own."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._open: list[_Held] = []
+
+    def __call__(self, call: Callable[[], None]) -> "Future[None]":
+        """See `committing.Runner`."""
+        self._open.append(commit := _Held(call))
+        if not self.held:
+            self.finish()
+        return commit
+
+    def finish(self) -> None:
+        """Have what is open take place."""
+        for commit in self._open:
+            commit.take_place()
+        self._open.clear()
+
+
 class Worker:
     """A score role over the broker, with a clock that each step turns by 10 ms."""
 
@@ -63,6 +107,7 @@ class Worker:
         self.model = model or FakeModel()
         self.model.monotonic, self.model.timeout_s = (lambda: self.now_s), 0.2
         self.sink = sink or Script(broker)
+        self.commits = Late()
         self.releases: list[Release] = []
         """Versions of the model that the role is to take, one after the other."""
         stages = ScoreStages(
@@ -79,10 +124,11 @@ class Worker:
             "max_pending": 100,
             "commit_interval_s": 0.05,
             "commit_messages": 50,
+            "full_wait_s": 0.005,
             **options,
         }
         self.role = ScoreRole(
-            ScorePorts(self.source, self.sink, self.model),
+            ScorePorts(self.source, self.sink, self.model, self.commits),
             stages,
             ScoreOptions(
                 inputs={"news": "news", "chat": "chat"},
@@ -117,6 +163,7 @@ class Worker:
         for _ in range(3_000):
             while self.model.waiting:
                 self.model.release()
+            self.commits.finish()
             self.step()
             if committed(broker) == ends(broker):
                 return
@@ -203,6 +250,7 @@ def together(broker: InMemoryBroker, *workers: Worker) -> None:
         for worker in workers:
             while worker.model.waiting:
                 worker.model.release()
+            worker.commits.finish()
             worker.step()
         if committed(broker) == ends(broker):
             return

@@ -1,7 +1,7 @@
 import pytest
 
 from worker.score.breaker import Phase
-from worker.score.intake import HandLimits, Hold, InHand, hold
+from worker.score.intake import HandLimits, Hold, InHand, hold, is_behind
 
 LIMITS = HandLimits(messages=100, size=1_000)
 
@@ -40,3 +40,20 @@ def test_the_smallest_limits_let_one_through(limit: int) -> None:
     limits = HandLimits(limit, limit)
     assert hold("too_many_messages", InHand(0, 0), limits, "closed") is None
     assert hold(None, InHand(limit, 0), limits, "closed") == "too_many_messages"
+
+
+@pytest.mark.parametrize(
+    ("before", "messages", "size", "expected"),
+    [
+        (False, 99, 999, False),
+        (False, 100, 0, True),
+        (False, 0, 1_000, True),
+        (True, 99, 0, True),
+        (True, 25, 0, True),
+        (True, 24, 250, True),
+        (True, 24, 249, False),
+    ],
+)
+def test_behind_from_when_it_is_full(before: bool, messages: int, size: int, expected: bool) -> None:
+    """Until less than a quarter is in hand: holding and going on by turns, with always more to come, is one and the same."""
+    assert is_behind(before, InHand(messages, size), LIMITS) == expected

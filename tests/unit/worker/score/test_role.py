@@ -208,7 +208,7 @@ def test_a_fenced_commit_is_read_again_by_its_new_owner() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_whatever_happens_the_outcome_is_that_of_a_quiet_run(data: st.DataObject) -> None:
-    """Two workers, rebalances, losses, aborts, a failing model, answers in any order: every output once, byte for byte."""
+    """Two workers, rebalances, losses, aborts, a failing model, answers in any order, slow commits: every output once."""
     broker = filled()
     failing = st.sets(st.integers(0, 12), max_size=4)
     workers = []
@@ -221,9 +221,12 @@ def test_whatever_happens_the_outcome_is_that_of_a_quiet_run(data: st.DataObject
             commit_messages=4,
             max_pending=12,
         )
+        worker.commits.held = data.draw(st.booleans())
         workers.append(worker)
     workers[0].role.start()
-    actions = st.sampled_from(["step", "step", "step", "release", "release last", "rebalance", "lose", "join", "pause"])
+    actions = st.sampled_from(
+        ["step", "step", "step", "release", "release last", "rebalance", "lose", "join", "pause", "commit"]
+    )
     joined = 1
     for action in data.draw(st.lists(actions, max_size=60)):
         worker = workers[data.draw(st.integers(0, joined - 1))]
@@ -238,6 +241,8 @@ def test_whatever_happens_the_outcome_is_that_of_a_quiet_run(data: st.DataObject
             joined = 2
         elif action == "pause":
             worker.now_s += 6
+        elif action == "commit":
+            worker.commits.finish()
     together(broker, *workers[:joined])
     assert view(broker) == view(fault_free())
 
@@ -575,6 +580,18 @@ def test_what_is_done_is_published_by_time_or_by_count(options: dict[str, Any], 
     worker.step(steps)
     assert committed(broker) == {TopicPartition("news", 0): 4}
     assert worker.model.waiting == 1
+
+
+@pytest.mark.parametrize(("max_pending", "steps"), [(100, 12), (5, 32)])
+def test_a_worker_that_is_behind_commits_less_often(max_pending: int, steps: int) -> None:
+    """What comes waits for a full worker's hands anyway: five intervals pass before finished messages leave."""
+    broker = filled([("news", b"5", 0)] * 4 + [("chat", body("slow"), 0)])
+    worker = Worker(broker, FakeModel(manual=True), commit_interval_s=0.1, commit_messages=1_000, max_pending=max_pending)
+    worker.role.start()
+    worker.step(steps - 3)
+    assert committed(broker) == {}
+    worker.step(30)
+    assert committed(broker) == {TopicPartition("news", 0): 4}
 
 
 def test_counts_add_up() -> None:
