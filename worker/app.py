@@ -262,8 +262,7 @@ def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole
     """Build the alert role; the order of closing is as for the score role."""
     kafka, alert = settings.kafka, settings.alert
     file = RulesFile(partial(_rules_text, settings), str(settings.alert.rules), check=partial(_require_kept, settings))
-    rules = file.load()
-    start.watch.rules = file
+    rules, start.watch.rules = file.load(), file
     store = ObservedStore(_redis(settings, stack, start), start.watch)
     sink, source = _kafka(settings, "alert", stack, start)
     options = AlertOptions(
