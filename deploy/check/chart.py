@@ -59,10 +59,10 @@ def _given(files: Sequence[Path], values: Mapping[str, Any] | None) -> list[str]
 
 
 def profiles(chart: Path = CHART) -> dict[str, tuple[Path, ...]]:
-    """Return what is rendered, by name: the defaults, each values file, GPUs over production, and the cases under ci/."""
+    """Return what is rendered, by name: the defaults, each values file, GPUs over the others, and the cases under ci/."""
     own = {path.stem.removeprefix("values-"): path for path in sorted(chart.glob("values-*.yaml"))}
     cases = {path.stem.removesuffix("-values"): (path,) for path in sorted(chart.glob("ci/*-values.yaml"))}
-    over = {"production+gpu": (own["production"], own["gpu"])} if {"production", "gpu"} <= own.keys() else {}
+    over = {f"{name}+gpu": (path, own["gpu"]) for name, path in own.items() if name != "gpu" and "gpu" in own}
     return {"defaults": (), **{name: (path,) for name, path in own.items()}, **over, **cases}
 
 

@@ -5,6 +5,12 @@ from typing import Any
 
 from deploy.check.chart import Helm, RenderError
 
+
+def _signed_in(mechanism: str) -> dict[str, Any]:
+    kafka = {"security_protocol": "SASL_SSL", "sasl_mechanism": mechanism}
+    return {"autoscaling": {"mode": "keda"}, "settings": {"kafka": kafka}}
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt setting": ({"settings": {"score": {"deadline": 20}}}, "deadline"),
     "a setting of the wrong type": ({"settings": {"score": {"batch_texts": "many"}}}, "batch_texts"),
@@ -17,6 +23,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "engines without a GPU": ({"triton": {"tensorrt": {"enabled": True}}}, "triton.gpus"),
     "a pod that runs as root": ({"podSecurity": {"runAsUser": 0}}, "runAsUser"),
     "a model from nowhere": ({"model": {"source": "image"}}, "model.image.reference"),
+    "a background of one's own": ({"settings": {"score": {"background": "/mine.txt"}}}, "score.background"),
+    "KEDA and OAUTHBEARER": (_signed_in("OAUTHBEARER"), "OAUTHBEARER"),
+    "KEDA and a user that is no Secret": (_signed_in("SCRAM-SHA-512"), "kafka.sasl_username"),
     "half a digest": ({"image": {"digest": "sha256:12"}}, "digest"),
 }
 """Values, and a word that the refusal must have in it."""

@@ -30,7 +30,7 @@ from training.contract import BUCKETS
 from training.device import Device
 from training.errors import TrainingError
 from training.files import atomic_path, sha256_of
-from training.repository import INPUTS, MODEL_FILE, VERSION, ServingSpec, model_config
+from training.repository import INPUTS, MODEL_FILE, ServingSpec, model_config
 
 PLAN_FILE = "model.plan"
 WORKSPACE_BYTES = 1 << 30
@@ -137,8 +137,8 @@ def as_text(config: pb.ModelConfig) -> str:
 def trtexec_script(spec: ServingSpec, precision: Precision = Precision.FP16, buckets: Sequence[int] = BUCKETS) -> str:
     """Return a shell script that builds the engine inside Triton's own image, so that the versions fit.
 
-    It takes the model's folder, builds `<version>/model.plan` from `<version>/model.onnx` unless the cache has an engine of
-    this file for this GPU and this version, and puts the engine in place by a rename.
+    It takes the model's folder, builds each version's `model.plan` from its `model.onnx` unless the cache has an engine of that
+    file for this GPU and this TensorRT, and puts the engine in place by a rename. Several may work on one cache.
     """
     flags = [f"--{precision.value}"] if precision is not Precision.FP32 else []
     for number, profile in enumerate(profiles(spec, buckets)):
@@ -147,8 +147,8 @@ def trtexec_script(spec: ServingSpec, precision: Precision = Precision.FP16, buc
         flags += [f"--{name}={_trtexec_shapes(shape)}" for name, shape in zip(names, profile.shapes, strict=True)]
     return _SCRIPT.format(
         name=spec.name,
-        onnx=f"{VERSION}/{MODEL_FILE}",
-        plan=f"{VERSION}/{PLAN_FILE}",
+        onnx=MODEL_FILE,
+        plan=PLAN_FILE,
         mark=_mark(precision, profiles(spec, buckets)),
         flags=" \\\n    ".join(map(shlex.quote, flags)),
     )
@@ -243,7 +243,7 @@ def _trt_profile(builder: Any, found: Profile) -> Any:
 
 
 _SCRIPT = """#!/usr/bin/env bash
-# Written by Tidings (training/compress/tensorrt.py). Builds the TensorRT engine of the model {name}.
+# Written by Tidings (training/compress/tensorrt.py). Builds a TensorRT engine of each version of the model {name}.
 # Run it in the Triton image that will serve the model, on the GPU that will run it:
 #   docker run --rm --gpus 1 -v REPOSITORY/{name}:/model -v CACHE:/cache TRITON_IMAGE bash /model/build-engine.sh /model /cache
 set -euo pipefail
@@ -252,15 +252,20 @@ cache=$2
 trtexec=$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)
 gpu=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader --id=0 | tr 'A-Z' 'a-z' | tr -cs 'a-z0-9\\n' '-')
 version=$("$trtexec" --help 2>&1 | sed -n 's/.*TensorRT v\\([0-9]*\\).*/\\1/p;T;q' || true)
-file=$(sha256sum "$model/{onnx}" | cut -c1-16)
-engine="$cache/$gpu-trt${{version:-unknown}}/$file-{mark}.plan"
-if [[ ! -s "$engine" ]]; then
-    mkdir -p "$(dirname "$engine")"
-    "$trtexec" --onnx="$model/{onnx}" --saveEngine="$engine.unfinished" --skipInference \\
+for onnx in "$model"/[0-9]*/{onnx}; do
+    file=$(sha256sum "$onnx" | cut -c1-16)
+    engine="$cache/$gpu-trt${{version:-unknown}}/$file-{mark}.plan"
+    if [[ ! -s "$engine" ]]; then
+        mkdir -p "$(dirname "$engine")"
+        unfinished=$(mktemp "$engine.XXXXXX")  # its own: others may build the same into this cache
+        trap 'rm -f "$unfinished"' EXIT
+        "$trtexec" --onnx="$onnx" --saveEngine="$unfinished" --skipInference \\
     {flags}
-    mv "$engine.unfinished" "$engine"
-fi
-cp "$engine" "$model/{plan}.unfinished"
-mv "$model/{plan}.unfinished" "$model/{plan}"
-echo "{name}: $engine"
+        mv "$unfinished" "$engine"
+    fi
+    plan=$(dirname "$onnx")/{plan}
+    cp "$engine" "$plan.unfinished"
+    mv "$plan.unfinished" "$plan"
+    echo "{name}: $engine"
+done
 """

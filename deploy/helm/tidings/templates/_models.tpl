@@ -1,9 +1,12 @@
 {{/*
-The model repository of a pod, at /models. Takes {root, own, without}: `own` asks for a copy that may be written to, `without` are
-the files that a copy leaves out.
+The model repository of a pod, at /models. Takes {root, own, without, wait}: `own` asks for a copy that may be written to, `without`
+are the files that a copy leaves out, `wait` asks to wait until a model is there.
 */}}
 {{- define "tidings.modelsVolumes" -}}
 {{- $model := .root.Values.model -}}
+{{- if and (eq $model.source "image") (semverCompare "<1.33-0" .root.Capabilities.KubeVersion.Version) -}}
+{{- fail "model.source: image needs Kubernetes 1.33 or later, with the feature gate ImageVolume before 1.35: use pvc or s3" -}}
+{{- end -}}
 {{- $copied := or .own (eq $model.source "s3") -}}
 {{- if $copied }}
 - name: models
@@ -74,25 +77,34 @@ the files that a copy leaves out.
       mountPath: /tmp
     - name: models
       mountPath: /models
-{{- else if .own }}
-- name: copy-models
+{{- else if or .own .wait }}
+- name: {{ .own | ternary "copy-models" "wait-for-models" }}
   image: {{ include "tidings.tritonImage" .root }}
   imagePullPolicy: {{ .root.Values.triton.image.pullPolicy }}
-  command: [cp, -R, --dereference, /repository/., /models]
+  # A claim may still be empty, and Triton does not look again.
+  command: [bash, -euc]
+  args:
+    - |
+      until [[ -s /repository/{{ dig "model" "name" "sentiment" .root.Values.settings }}/contract.json ]]; do sleep 5; done
+      {{- if .own }}
+      cp -R --dereference /repository/. /models
+      {{- end }}
   securityContext:
     {{- include "tidings.containerSecurity" .root | nindent 4 }}
   resources:
     requests: {cpu: 100m, memory: 128Mi}
     limits: {memory: 512Mi}
   volumeMounts:
-    - name: repository
+    - name: {{ .own | ternary "repository" "models" }}
       mountPath: /repository
       {{- if and (eq $model.source "image") $model.image.subPath }}
       subPath: {{ $model.image.subPath }}
       {{- end }}
       readOnly: true
+    {{- if .own }}
     - name: models
       mountPath: /models
+    {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -106,7 +118,10 @@ the files that a copy leaves out.
     - |
       model=/models/{{ dig "model" "name" "sentiment" .Values.settings }}
       bash /etc/tidings/tensorrt/build-engine.sh "$model" /cache
-      cp /etc/tidings/tensorrt/config.pbtxt "$model/config.pbtxt"
+      # Which versions serve is the repository's to say (`tidings promote --beside`), all else is the engines'.
+      policy=$(sed -n '/^version_policy/,/^}/p' "$model/config.pbtxt")
+      { sed '/^version_policy/,/^}/d' /etc/tidings/tensorrt/config.pbtxt; echo "$policy"; } >/tmp/config.pbtxt
+      cp /tmp/config.pbtxt "$model/config.pbtxt"
   securityContext:
     {{- include "tidings.containerSecurity" . | nindent 4 }}
   resources:

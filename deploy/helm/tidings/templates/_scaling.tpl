@@ -33,6 +33,14 @@ scaleDown:
     tls: enable
     {{- end }}
     {{- if contains "SASL" $protocol }}
+    {{- if eq (default "PLAIN" $kafka.sasl_mechanism) "OAUTHBEARER" }}
+    {{- fail "autoscaling.mode keda: its Kafka scaler cannot sign in by OAUTHBEARER as the worker does: use hpa" }}
+    {{- end }}
+    {{- range $path := list "kafka.sasl_username" "kafka.sasl_password" }}
+    {{- if not (hasKey $.root.Values.secretSettings $path) }}
+    {{- fail (printf "autoscaling.mode keda: its Kafka scaler signs in by Secrets alone: put %s into secretSettings" $path) }}
+    {{- end }}
+    {{- end }}
     sasl: {{ get $mechanisms (default "PLAIN" $kafka.sasl_mechanism) }}
     {{- end }}
   {{- if include "tidings.kedaSecrets" .root }}

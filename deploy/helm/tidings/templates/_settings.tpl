@@ -4,7 +4,7 @@ values rather than silently overridden.
 */}}
 {{- define "tidings.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
-{{- range $path, $why := dict "ops.host" "probes come from outside the pod" "model.repository" "the chart mounts it" "score.watchlist" "use watchlist" "alert.rules" "use rules" "notify.config" "use notify.config of the values" -}}
+{{- range $path, $why := dict "ops.host" "probes come from outside the pod" "model.repository" "the chart mounts it" "score.watchlist" "use watchlist" "score.background" "it comes with the model repository" "alert.rules" "use rules" "notify.config" "use notify.config of the values" -}}
 {{- $parts := splitList "." $path -}}
 {{- if hasKey (default dict (get $settings (first $parts))) (last $parts) -}}
 {{- fail (printf "settings.%s is the chart's own: %s" $path $why) -}}

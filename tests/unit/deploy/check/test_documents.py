@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from deploy.check.chart import CHART, Helm
+from deploy.check import examples
+from deploy.check.chart import CHART, NAMESPACE, Helm, Object
+from tests.security import permissions
 from tests.unit.deploy.check.spoiling import one
 from worker.cli import build
 
@@ -69,6 +72,51 @@ def test_the_install_renders_what_later_commands_ask_for(helm: Helm, path: Path,
         program: Any = get_command(build())
         assert part[at + 1] == "tidings"
         assert part[at + 2] in program.commands
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_namespace_is_made_before_it_is_used(path: Path) -> None:
+    """Those of the examples too."""
+    made = commands(path)[next(at for at, line in enumerate(commands(path)) if "namespace" in line)]
+    first_apply = next(at for at, line in enumerate(commands(path)) if line[:2] == ["kubectl", "apply"])
+    assert commands(path).index(made) < first_apply
+    names = set(made[made.index("in") + 1 : made.index("do") - 1]) | {made[made.index("do") - 1].rstrip(";")}
+    assert names == {NAMESPACE, *(item["metadata"].get("namespace", NAMESPACE) for item in examples.objects())}
+
+
+def test_every_secret_is_fetched_or_named(rendered: dict[str, list[Object]]) -> None:
+    """What production's pods and scalers refer to comes from the vault; docs/deployment.md names each, and the examples'."""
+    objects = rendered["production"]
+    fetched = {item["spec"]["target"]["name"] for item in objects if item["kind"] == "ExternalSecret"}
+    wanted = set(_secrets(objects))
+    assert wanted == fetched
+    named = (ROOT / "docs" / "deployment.md").read_text()
+    asked = wanted | set(_secrets(examples.objects()))
+    assert {name for name in asked if f"`{name}`" not in named} == set()
+
+
+def test_the_user_for_all_roles_may_do_what_each_may(rendered: dict[str, list[Object]]) -> None:
+    """And nothing beyond; it is the one that production's values name."""
+    words = {name: set(permissions.redis_command(name)) for name in ("tidings", "tidings-notify", "tidings-all")}
+    every = {name: {word for word in found if word[0] in "~&+"} for name, found in words.items()}
+    assert every["tidings-all"] == every["tidings"] | every["tidings-notify"]
+    told = one(rendered["production"], "ConfigMap", "tidings-settings")["data"]["tidings.yaml"]
+    assert yaml.safe_load(told)["redis"]["username"] == "tidings-all"
+
+
+def _secrets(item: Any) -> Iterator[str]:
+    """The names of the Secrets that anything in it refers to."""
+    if isinstance(item, list):
+        for part in item:
+            yield from _secrets(part)
+    elif isinstance(item, dict) and item.get("kind") != "ExternalSecret":
+        for name, part in item.items():
+            if name in {"secretKeyRef", "secretTargetRef", "redisSecret"}:
+                yield from (one["name"] for one in (part if isinstance(part, list) else [part]))
+            elif name == "secretName":
+                yield part
+            else:
+                yield from _secrets(part)
 
 
 def _nested(sets: dict[str, str]) -> dict[str, Any]:

@@ -142,12 +142,22 @@ def test_the_script_builds_every_profile_and_caches_the_engine(tmp_path, machine
     assert (tmp_path / "model" / "1" / "model.plan").read_text() == asked
 
 
+def test_each_version_has_an_engine_of_its_own(tmp_path, machine) -> None:
+    """A version put beside the serving one is built too: Triton does not start with one that has no engine."""
+    (tmp_path / "model" / "2").mkdir()
+    (tmp_path / "model" / "2" / "model.onnx").write_text("other weights")
+    run(tmp_path, tensorrt.trtexec_script(SPEC), machine)
+    one, two = ((tmp_path / "model" / version / "model.plan").read_text() for version in "12")
+    assert ("/1/model.onnx" in one, "/2/model.onnx" in two) == (True, True)
+    assert sorted(path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()) == [".plan", ".plan"]
+
+
 def test_a_build_that_fails_leaves_no_engine(tmp_path, machine) -> None:
     """Neither in the cache nor in the model's folder."""
     tool(tmp_path / "bin", "trtexec", 'case "$1" in --help) echo "[TensorRT v101303]";; *) exit 9;; esac')
     with pytest.raises(subprocess.CalledProcessError):
         run(tmp_path, tensorrt.trtexec_script(SPEC, Precision.FP32), machine)
-    assert list(tmp_path.rglob("*.plan")) == []
+    assert list(tmp_path.rglob("*.plan*")) == []
 
 
 def test_without_a_gpu_the_builder_names_the_script(tmp_path) -> None:
