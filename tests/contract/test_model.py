@@ -271,7 +271,8 @@ def _eventually(model: Model) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return the answer for `rows(4)`, asking again as a role would while the connection is being made anew."""
     for _ in range(200):
         future: Future[np.ndarray[Any, np.dtype[np.float32]]] = model.submit(batch_of(rows(4)))
-        if future.exception(WAIT_S) is None:
+        error = future.exception(WAIT_S)
+        if error is None:
             return future.result()
         time.sleep(0.05)
-    raise AssertionError("the server did not come back")
+    raise AssertionError(f"the server did not come back: {error}")
