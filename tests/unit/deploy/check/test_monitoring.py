@@ -63,8 +63,9 @@ def targets(objects: Objects) -> dict[str, dict[str, str]]:
 
 def selected(monitor: dict[str, Any], service: dict[str, Any]) -> bool:
     """Whether the monitor scrapes this Service."""
+    labels: dict[str, str] = service["metadata"]["labels"]
     asked: dict[str, str] = monitor["spec"]["selector"]["matchLabels"]
-    return asked.items() <= service["metadata"]["labels"].items()
+    return asked.items() <= labels.items()
 
 
 @pytest.mark.parametrize(
