@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,20 @@ MAX_TEXT_CHARS = 8_192
 MAX_BODY_BYTES = 262_144
 MAX_DEPTH = 100
 """Objects and lists within each other. What lies deeper many JSON libraries refuse, the next reader of `extra` among them."""
+MessageFault = Literal[
+    "empty_body",
+    "body_too_large",
+    "not_utf8",
+    "not_json",
+    "not_an_object",
+    "too_deep",
+    "text_missing",
+    "text_empty",
+    "invalid_field",
+]
+ModelFault = Literal["model_output_invalid", "model_refused"]
+DEAD_LETTER_REASONS: tuple[str, ...] = (*get_args(MessageFault), *get_args(ModelFault))
+"""Every word that may stand in a dead letter: why a record is no message, and why the model could not answer for one."""
 T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Entity = Annotated[str, Meta(max_length=256, pattern=r"\S")]
@@ -131,8 +145,7 @@ def decode_message(record: Record, default_kind: Kind, clock: Clock) -> Message:
     """Decode and validate one input record.
 
     Raises:
-        DecodeError: with `reason` one of empty_body, body_too_large, not_utf8, not_json, not_an_object, too_deep, text_missing,
-            text_empty, invalid_field.
+        DecodeError: with `reason` a MessageFault.
     """
     parsed, extra = _parse(record.value)
     if not parsed.text.strip():

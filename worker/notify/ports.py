@@ -73,13 +73,14 @@ class Notification(msgspec.Struct, frozen=True):
     body: bytes
 
 
+Failure = Literal["client_error", "server_error", "rate_limited", "redirect", "no_connection", "tls", "timeout", "setup"]
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How sending ended. `reason` is a fixed word, `detail` says more; neither holds a secret."""
 
     result: Result
-    reason: Literal[
-        "ok", "client_error", "server_error", "rate_limited", "redirect", "no_connection", "tls", "timeout", "setup"
-    ]
+    reason: Literal["ok"] | Failure
     detail: str
     retry_after_s: float | None = None
 

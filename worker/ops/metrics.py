@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from worker.codec import DEAD_LETTER_REASONS
 from worker.ops.health import Health
 from worker.ops.latency import latency_family
 from worker.ops.server import Answer, Page
@@ -239,7 +240,8 @@ def _published(roles: Iterable[RoleWatch]) -> Iterator[Metric]:
     for role in roles:
         by_topic, by_reason = role.published()
         _add(published, by_topic)
-        _add(letters, by_reason)
+        known = DEAD_LETTER_REASONS if role.name == "score" else ()
+        _add(letters, dict.fromkeys(known, 0) | by_reason)  # at 0 from the start: what is born at 1 has not increased
         in_hand.add_metric([role.name], role.role.in_hand if role.role is not None else 0)
         aborted.add_metric([role.name], role.aborted)
     return iter((published, letters, in_hand, aborted))

@@ -6,14 +6,14 @@ A receiver that fails is named by `/readyz` and makes nobody unready: other rece
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, get_args
 
 from prometheus_client import Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from worker.errors import FencedError, RetryableError
 from worker.notify.config import Target
-from worker.notify.ports import Messenger, Notification, NotifyCommit, NotifyState, NotifyStore, Outcome
+from worker.notify.ports import Failure, Messenger, Notification, NotifyCommit, NotifyState, NotifyStore, Outcome
 from worker.ops.watch import RoleWatch
 
 _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -59,6 +59,8 @@ class ReceiversWatch:
         for target in targets.values():
             self._tries.labels(*_labels(target))
             self._seconds.labels(*_labels(target))
+            for reason in get_args(Failure):  # at 0 from the start: what is born at 1 has no rate
+                self._failed.labels(*_labels(target), reason)
 
     def count(self, target: str, outcome: Outcome, seconds: float) -> None:
         """Add a try; from any thread."""

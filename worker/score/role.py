@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from worker.backoff import back_off_s
-from worker.codec import Clock, dead_letter, decode_message
+from worker.codec import Clock, ModelFault, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
 from worker.messages import LABELS, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
@@ -310,7 +310,7 @@ class ScoreRole:
         record, fault = refusal.text.item.record, refusal.fault
         log.warning("the model cannot take a message", topic=record.topic, partition=record.partition, offset=record.offset)
         self._stages.duplicates.forget(refusal.text.item.message, refusal.text.item.known)
-        reason = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
+        reason: ModelFault = "model_output_invalid" if fault.reason == "not_finite" else "model_refused"
         self._refuse(record, DecodeError(reason, fault.detail))
 
     def _finish(self, item: _Item, sentiment: Sentiment, similarities: dict[str, float]) -> Scored:

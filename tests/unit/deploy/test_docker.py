@@ -117,7 +117,7 @@ def replay(step: Step, source: Path, venv: Path) -> None:
         command = command.replace("/usr/local/bin/python3.11", sys.executable)
         for name, default in (arg.rest.split("=", 1) for arg in BUILD if arg.word == "ARG"):
             command = command.replace(f"${{{name}}}", default)
-        for part in [part.strip() for part in command.split("&&") if part.strip().startswith("uv ")]:
+        for part in [part.strip() for part in command.split("&&") if part.strip().startswith(("uv ", "find "))]:
             run(shlex.split(part), source)
 
 
@@ -145,12 +145,23 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_image_holds_the_base_dependencies_only(image: Path) -> None:
-    """No torch, no onnxruntime, no tools: what is installed are the base dependencies, and tidings itself, not editable."""
+def test_image_holds_the_base_dependencies_and_tracing_only(image: Path) -> None:
+    """No torch, no onnxruntime, no tools: what is installed are those dependencies, and tidings itself, not editable."""
     listed = run(["uv", "pip", "list", "--python", str(image / "bin" / "python"), "--format", "freeze"], image)
     names = {line.split("==")[0].lower() for line in listed.splitlines()}
     assert {"tidings", "confluent-kafka", "tritonclient", "redis", "tokenizers"} <= names
     assert names & TOO_HEAVY == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_image_can_trace(image: Path, tmp_path: Path) -> None:
+    """`tracing.enabled` works as the image is: nobody has to build another to see a trace."""
+    code = (
+        "from worker.ops.tracing import exporting; from worker.wire import TracingSettings\n"
+        "with exporting(TracingSettings(enabled=True)) as tracer: print(type(tracer).__module__)"
+    )
+    assert run([str(image / "bin" / "python"), "-c", code], tmp_path).endswith("opentelemetry.sdk.trace\n")
 
 
 @pytest.mark.slow

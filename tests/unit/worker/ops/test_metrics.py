@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.worker.ops.builders import Clock, health
 from worker.alert.counting import AlertCounts
+from worker.codec import DEAD_LETTER_REASONS
 from worker.messages import Record, TopicPartition
 from worker.ops.health import Health
 from worker.ops.metrics import ALERT_COUNTS, CONTENT_TYPE, SCORE_COUNTS, WorkerCollector, metrics_page, registry
@@ -131,6 +132,16 @@ def test_what_was_published_is_told_by_topic_and_reason() -> None:
     assert bench.value("tidings_commit_seconds_count", role="alert") == 1
     assert bench.value("tidings_commit_seconds_count", role="score") == 0
     assert bench.value("tidings_commit_seconds_bucket", role="alert", le="0.25") == 1
+
+
+def test_dead_letters_of_every_reason_are_counted_from_0() -> None:
+    """Else the first is born at 1, `increase` sees nothing, and nobody is told; a role that makes none exports none."""
+    bench = Bench()
+    assert [bench.value("tidings_dead_letters_total", reason=reason) for reason in DEAD_LETTER_REASONS] == [0] * 11
+    bench.score.count({}, {"model_refused": 1})
+    assert bench.value("tidings_dead_letters_total", reason="model_refused") == 1
+    assert bench.value("tidings_dead_letters_total", reason="not_json") == 0
+    assert bench.registry(bench.alert).get_sample_value("tidings_dead_letters_total", {"reason": "not_json"}) is None
 
 
 def test_lag_is_told_by_partition() -> None:

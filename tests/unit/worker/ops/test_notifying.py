@@ -1,12 +1,13 @@
 import re
 from collections.abc import Mapping
+from typing import get_args
 
 import pytest
 
 from tests.unit.worker.notify.builders import CONFIG, config
 from tests.unit.worker.ops.builders import Clock, watch
 from worker.errors import RetryableError
-from worker.notify.ports import Notification
+from worker.notify.ports import Failure, Notification
 from worker.notify.role import NotifyCounts
 from worker.notify.routing import GroupName
 from worker.ops.metrics import NOTIFY_COUNTS
@@ -43,6 +44,17 @@ def test_receivers_are_counted_and_named() -> None:
     assert values["tidings_notification_latency_seconds_count", "team", "webhook/0"] == 2
     assert values["tidings_notification_queue", "team", "webhook/0"] == 3
     assert values["tidings_notification_groups",] == 5
+
+
+def test_failures_of_every_reason_are_counted_from_0() -> None:
+    """Of each receiver: one that has failed from its first notification on has a rate from then on."""
+    watched = ReceiversWatch(config(CONFIG).targets)
+    samples = [sample for family in watched.families() for sample in family.samples]
+    failed = [sample for sample in samples if sample.name == "tidings_notifications_failed_total"]
+    assert {sample.value for sample in failed} == {0}
+    told = {(sample.labels["receiver"], sample.labels["reason"]) for sample in failed}
+    receivers = {target.receiver for target in config(CONFIG).targets.values()}
+    assert told == {(receiver, reason) for receiver in receivers for reason in get_args(Failure)}
 
 
 def test_every_count_of_the_role_is_shown() -> None:
