@@ -112,6 +112,7 @@ class Lifetime:
 
     def _begin(self, name: str, build: Build) -> None:
         self._alive.add(name)
+        self._health.report(name, name, False, "starting")  # before another role can say that all is well with it
         thread = threading.Thread(target=self._live, args=(name, build), name=name, daemon=True)
         thread.start()
         self._health.follow(name, thread)

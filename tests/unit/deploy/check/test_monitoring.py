@@ -1,5 +1,6 @@
 """What the Prometheus operator is given: rules whose runbooks can be opened, and targets that the rules know by their job."""
 
+import json
 import re
 from typing import Any
 
@@ -30,6 +31,19 @@ def test_runbooks_stand_where_the_values_say(helm: Helm, base: str) -> None:
     for name, rule in found.items():
         assert rule["annotations"].pop("runbook_url") == f"{base}docs/runbooks/{rule['alert']}.md"
         assert rule == plain[name] | {"annotations": rule["annotations"]}
+
+
+def test_panels_lead_to_the_same_place(helm: Helm) -> None:
+    """The links on the dashboards have the address before them, too."""
+    given = {"dashboards": {"enabled": True}, "prometheusRule": {"enabled": True, "runbookBase": BASE}}
+    maps = [
+        item for item in helm.render((), {"monitoring": given}) if item["metadata"]["name"].startswith("tidings-dashboard-")
+    ]
+    boards = [json.loads(text) for item in maps for text in item["data"].values()]
+    urls = {link["url"] for board in boards for panel in board["panels"] for link in panel.get("links", ())}
+    runbooks = {url for url in urls if "docs/runbooks/" in url}
+    assert len(runbooks) > 5
+    assert [url for url in runbooks if not url.startswith(f"{BASE}docs/runbooks/")] == []
 
 
 def test_production_leads_to_its_runbooks(rendered: dict[str, Objects]) -> None:

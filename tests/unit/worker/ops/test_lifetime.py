@@ -231,3 +231,26 @@ def test_a_role_that_gives_up_in_the_middle_was_not_finished() -> None:
     life, _ = lifetime()
     with pytest.raises(UnfinishedError, match="alert: the store does not answer"):
         life.run({"alert": building(Loop(StoppedError("the store does not answer")))})
+
+
+def test_nobody_speaks_for_a_role_that_has_not_begun() -> None:
+    """A worker is not ready while a role still reads its files, though another says that all is well."""
+    told, seen = health(Clock()), list[bool]()
+    ready, slow, quick = threading.Event(), Loop(), Loop()
+
+    def build_slowly(_stack: ExitStack, _stop: threading.Event) -> Role:
+        ready.wait(LONG_S)
+        return slow
+
+    def build_quickly(_stack: ExitStack, _stop: threading.Event) -> Role:
+        told.report("alert", "alert", True, "in the group")
+        seen.append(told.readiness().ready)
+        told.report("score", "score", True, "in the group")
+        seen.append(told.readiness().ready)
+        ready.set()
+        return quick
+
+    life, _ = lifetime(told=told)
+    with Signals((lambda: (slow.running.wait(LONG_S), quick.running.wait(LONG_S)), signal.SIGTERM)):
+        life.run({"score": build_slowly, "alert": build_quickly})
+    assert seen == [False, True]
