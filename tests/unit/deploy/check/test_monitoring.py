@@ -89,7 +89,7 @@ def test_workers_are_known_by_their_job_whatever_the_release_is_called(helm: Hel
     """TidingsWorkerDown looks at every worker and at nobody else: not at Triton, whose Service may be called tidings-triton."""
     found = targets(helm.render((), {"monitoring": WATCHED, "notify": {"enabled": True}, **names}))
     down = next(rule for rule in alerts_as_written() if rule["alert"] == "TidingsWorkerDown")
-    (operator, job) = re.fullmatch(r'up\{job(=~?)"(.+)"\} == 0', down["expr"]).groups()  # type: ignore[union-attr]
+    ((operator, job),) = re.findall(r'^up\{job(=~?)"(.+)"\} == 0$', down["expr"])
     asked = {one for one, labels in found.items() if re.fullmatch(job if operator == "=~" else re.escape(job), labels["job"])}
     assert found.keys() == {*WORKERS, "triton"}
     assert asked == WORKERS

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event, Thread
+from typing import Literal
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.unit.worker.score.role_builders import (
 )
 from worker.errors import AbortedError, FatalError
 from worker.messages import OutRecord, TopicPartition
-from worker.score.committing import Commits, at_once, beside
+from worker.score.committing import Commits, Runner, at_once, beside
 from worker.score.intake import InHand
 from worker.testing.broker import InMemoryBroker, InMemorySink
 from worker.testing.model import FakeModel
@@ -28,13 +29,14 @@ from worker.testing.model import FakeModel
 def test_what_comes_next_is_read_and_inferred_while_a_transaction_is_on_its_way() -> None:
     """The model is asked on; but nothing more is produced before the first transaction is settled."""
     broker = only(*(body(f"text {number}") for number in range(40)))
-    worker = Worker(broker, commit_messages=4, max_poll_records=4)
+    sink = Script(broker)
+    worker = Worker(broker, sink=sink, commit_messages=4, max_poll_records=4)
     worker.commits.held = True
     worker.role.start()
     worker.step(6)
     assert worker.role.counts.messages > 8
     assert worker.role.counts.predictions > 8
-    assert (worker.sink.attempts, broker.records(PREDICTIONS)) == (0, [])  # type: ignore[attr-defined]
+    assert (sink.attempts, broker.records(PREDICTIONS)) == (0, [])
     worker.commits.finish()
     assert 0 < len(broker.records(PREDICTIONS)) <= 8
     worker.work_off(broker)
@@ -57,10 +59,10 @@ def test_what_is_being_committed_is_still_in_hand() -> None:
 
 
 @pytest.mark.parametrize("how", ["abort", "fatal"])
-def test_what_was_done_behind_a_failed_transaction_is_not_committed(how: str) -> None:
+def test_what_was_done_behind_a_failed_transaction_is_not_committed(how: Literal["abort", "fatal"]) -> None:
     """Whether it is read again or the process ends: no offset passes what was rolled back, on the way out neither."""
     broker = only(*(body(f"text {number}", id=f"id-{number}") for number in range(20)))
-    worker = Worker(broker, sink=Script(broker, {0: how}), commit_messages=4, max_poll_records=4)  # type: ignore[dict-item]
+    worker = Worker(broker, sink=Script(broker, {0: how}), commit_messages=4, max_poll_records=4)
     worker.commits.held = True
     worker.role.start()
     worker.step(4)
@@ -139,11 +141,11 @@ def failing(error: Exception) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("run", [at_once, beside])
-def test_how_a_transaction_ended_is_told_once(run: Callable[[Callable[[], None]], object]) -> None:
+def test_how_a_transaction_ended_is_told_once(run: Runner) -> None:
     """An abort is raised and counted, and is over then; the seconds are those of the commits; the loop is woken each time."""
     woken: list[int] = []
     moments = iter(range(100))
-    commits = Commits(run, lambda: next(moments), lambda: woken.append(1))  # type: ignore[arg-type]
+    commits = Commits(run, lambda: next(moments), lambda: woken.append(1))
     commits.begin(failing(AbortedError("rolled back")), InHand(3, 30))
     assert commits.is_open
     assert commits.leaving == InHand(3, 30)
