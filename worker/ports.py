@@ -55,6 +55,8 @@ class SourceStatistics(msgspec.Struct, frozen=True):
     partitions: dict[TopicPartition, PartitionStatistics]
     expired: int = 0
     """How many offsets retention had removed before this consumer came to read them."""
+    standstills: int = 0
+    """How many partitions were begun again because the client had stopped fetching them."""
 
 
 class Source(Protocol):

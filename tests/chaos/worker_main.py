@@ -15,6 +15,7 @@ from pathlib import Path
 import confluent_kafka as ck
 
 from tests.chaos import failpoints, planted
+from tests.chaos.fetching import consumer_that_tells
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,6 +27,7 @@ def install(folder: Path, role: str, bug: str) -> None:
     prefix = "relay" if role == "alert" else role
     producer = planted.producer_with(bug, role, failpoints.faulty_producer(points, prefix))
     setattr(ck, "Producer", producer)  # noqa: B010 - to mypy the name is a type, which nobody may assign
+    setattr(ck, "Consumer", consumer_that_tells(folder))  # noqa: B010 - likewise
     from worker.adapters import redis  # noqa: PLC0415 - only once the clock and the producer are in place
 
     failpoints.wrap_store(points, redis.RedisAlertStore)

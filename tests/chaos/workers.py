@@ -17,6 +17,8 @@ from typing import Literal
 
 import psutil
 
+from tests.chaos.fetching import fetching
+
 RoleName = Literal["score", "alert"]
 _ROOT = Path(__file__).parents[2]
 _GRACE_S = 30.0
@@ -142,9 +144,10 @@ class Workers:
         return [(slot.name, slot.pid, now - slot.started_at) for slot in self.slots if slot.pid]
 
     def last_words(self) -> list[str]:
-        """The last line that each worker wrote into its log."""
+        """The last line that each worker wrote into its log, and where its consumer stood."""
         logs = {slot.name: self._folder / f"{slot.name}.log" for slot in self.slots}
-        return [f"{name}: {_last_line(log)}" for name, log in logs.items() if log.exists()]
+        said = [f"{name}: {_last_line(log)}" for name, log in logs.items() if log.exists()]
+        return said + [line for slot in self.slots if slot.pid for line in fetching(slot.name, slot.folder)]
 
     def stop(self, limit_s: float = _GRACE_S + 5) -> list[str]:
         """Ask all to leave and wait; returns the names of those that had to be killed."""

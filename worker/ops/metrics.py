@@ -277,16 +277,22 @@ def _group(roles: Iterable[RoleWatch], now_ms: int) -> Iterator[Metric]:
         "Offsets that retention had removed before they were read: input that is lost.",
         labels=["role"],
     )
+    standstills = CounterMetricFamily(
+        "tidings_consumer_standstills",
+        "Partitions that the Kafka client had stopped fetching though there was something to read, and that were begun again.",
+        labels=["role"],
+    )
     for role in roles:
         told = role.statistics
         behind = role.lag.behind(told.partitions if told else {}, now_ms)
         assigned.add_metric([role.name], len(behind))
         rebalances.add_metric([role.name], told.rebalances if told else 0)
         expired.add_metric([role.name], told.expired if told else 0)
+        standstills.add_metric([role.name], told.standstills if told else 0)
         for partition, figures in behind.items():
             place = [role.name, partition.topic, str(partition.partition)]
             seconds.add_metric(place, figures.seconds)
             records.add_metric(place, figures.records)
             if figures.committed is not None:
                 committed.add_metric(place, figures.committed)
-    return iter((seconds, records, committed, assigned, rebalances, expired))
+    return iter((seconds, records, committed, assigned, rebalances, expired, standstills))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from worker.adapters.kafka.config import TIMEOUT_S, configuring, consumer_config, translated
 from worker.adapters.kafka.reach import Astray, back_in_reach
 from worker.adapters.kafka.refusals import Refusals, grant
+from worker.adapters.kafka.standstill import Standstill
 from worker.adapters.kafka.statistics import decode_statistics
 from worker.errors import FatalError, RetryableError
 from worker.messages import Headers, Record, TopicPartition
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 _SLACK_S = 15.0
 """How much later than its timeout the broker may abort a transaction whose producer is gone."""
 _LOOK_AGAIN_S = 0.5
+_LOOK_S = 1.0
 _LEAST_S = 1.0
 """What a question gets whose time is up already: enough for an answer, if there is one."""
 _OUT_OF_REACH = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - that is its public name
@@ -58,10 +60,14 @@ class KafkaSource:
         self._next: dict[TopicPartition, int] = {}
         """Of each assigned partition no later than the offset that librdkafka fetches next."""
         self._astray: dict[TopicPartition, ck.Message] = {}
+        self._paused: set[TopicPartition] = set()
+        self._standstill = Standstill()
         self._deadline_s: float | None = None
         """By when a rebalance that is being told of must be over, None while there is none."""
         self.expired = 0
         """How many offsets were no longer in the log when they were to be read."""
+        self.standstills = 0
+        """How many partitions were begun again because librdkafka had stopped fetching them."""
         self.statistics: SourceStatistics | None = None
         """The last that librdkafka told, None before the first time; may be read from any thread."""
 
@@ -91,9 +97,12 @@ class KafkaSource:
         # consume() can return what was fetched before a rebalance took its partition away (confluent-kafka-python 1013).
         wanted = self._assigned - self._sought.keys()
         records = [record for record in map(to_record, messages) if record.topic_partition in wanted]
-        self._next.update({record.topic_partition: record.offset + 1 for record in records})
+        heard = {record.topic_partition: record.offset + 1 for record in records}
+        self._next.update(heard)
+        self._standstill.hear(heard)
         self._seek_again({p: offset for p, offset in self._sought.items() if p in self._assigned})
         self._return()
+        self._look_for_standstill()
         return records
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -102,6 +111,7 @@ class KafkaSource:
             for partition, offset in offsets.items():
                 self._go_to(partition, offset)
                 self._sought[partition] = self._next[partition] = offset
+            self._standstill.forget(offsets)
 
     def rewind(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
@@ -141,11 +151,14 @@ class KafkaSource:
         """See `ports.Source`."""
         with translated("pausing"):
             self._consumer.pause([ck.TopicPartition(*p) for p in partitions])
+            self._paused.update(partitions)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """See `ports.Source`."""
         with translated("resuming"):
             self._consumer.resume([ck.TopicPartition(*p) for p in partitions])
+            self._paused.difference_update(partitions)
+            self._standstill.forget(partitions)
 
     def group_metadata(self) -> object:
         """See `ports.Source`."""
@@ -211,6 +224,29 @@ class KafkaSource:
         if astray.asked is not None:
             self.expired += max(0, start - astray.asked)
 
+    def _look_for_standstill(self) -> None:
+        """Look at one partition that is silent, if one is due; see `standstill`."""
+        partition = self._standstill.due(self._assigned - self._paused)
+        if partition is None:
+            return
+        place = ck.TopicPartition(*partition)
+        try:
+            low, end = self._consumer.get_watermark_offsets(place, timeout=_LOOK_S)
+        except KafkaException:  # nobody is there to ask, or to fetch from
+            return
+        told = self.statistics.partitions.get(partition) if self.statistics else None
+        position = max(low, self._next[partition], told.next_fetch if told else low)
+        verdict = self._standstill.judge(partition, end if told and told.queued else position, end)
+        name = f"{partition.topic}-{partition.partition}"
+        if verdict == "give_up":
+            raise FatalError(f"{name} stands still at {position} of {end}, and beginning it again did not help; start anew")
+        if verdict == "begin_again":
+            log.warning("partition stands still, begun again", partition=name, offset=self._next[partition], end=end)
+            self.standstills += 1
+            with translated(f"beginning {name} again, which stands still"):
+                self._consumer.resume([place])
+                self._begin_again(partition, self._next[partition])
+
     def _end(self, partition: TopicPartition) -> int:
         _, high = self._consumer.get_watermark_offsets(ck.TopicPartition(*partition), timeout=TIMEOUT_S)
         return int(high)
@@ -270,6 +306,8 @@ class KafkaSource:
             with self._rebalancing():
                 tell(names)
             self._assigned.difference_update(names)
+            self._paused.difference_update(names)
+            self._standstill.forget(names)
             for name in names:
                 self._next.pop(name, None)
             # librdkafka would keep a pause for the partition's next time here, when nobody knows of it: it would stand still.
@@ -285,7 +323,7 @@ class KafkaSource:
             self._fatal = error
 
     def _on_statistics(self, text: str) -> None:
-        self.statistics = replace(decode_statistics(text), expired=self.expired)
+        self.statistics = replace(decode_statistics(text), expired=self.expired, standstills=self.standstills)
 
     def _is_record(self, message: ck.Message) -> bool:
         error = message.error()
