@@ -115,6 +115,7 @@ class WorkerCollector(Collector):
         yield from _published(self._roles)
         yield latency_family({role.name: role.lag.latency() for role in self._roles})
         yield from _group(self._roles, int(self._wall_clock() * 1000))
+        yield from _consumers(self._roles)
         yield from self._model_families()
         yield from self._commit_seconds()
 
@@ -271,6 +272,20 @@ def _group(roles: Iterable[RoleWatch], now_ms: int) -> Iterator[Metric]:
         labels=labels,
     )
     assigned = GaugeMetricFamily("tidings_consumer_partitions", "Partitions assigned.", labels=["role"])
+    for role in roles:
+        told = role.statistics
+        behind = role.lag.behind(told.partitions if told else {}, now_ms)
+        assigned.add_metric([role.name], len(behind))
+        for partition, figures in behind.items():
+            place = [role.name, partition.topic, str(partition.partition)]
+            seconds.add_metric(place, figures.seconds)
+            records.add_metric(place, figures.records)
+            if figures.committed is not None:
+                committed.add_metric(place, figures.committed)
+    return iter((seconds, records, committed, assigned))
+
+
+def _consumers(roles: Iterable[RoleWatch]) -> Iterator[Metric]:
     rebalances = CounterMetricFamily("tidings_consumer_rebalances", "Rebalances of the group.", labels=["role"])
     expired = CounterMetricFamily(
         "tidings_consumer_offsets_expired",
@@ -284,15 +299,7 @@ def _group(roles: Iterable[RoleWatch], now_ms: int) -> Iterator[Metric]:
     )
     for role in roles:
         told = role.statistics
-        behind = role.lag.behind(told.partitions if told else {}, now_ms)
-        assigned.add_metric([role.name], len(behind))
         rebalances.add_metric([role.name], told.rebalances if told else 0)
         expired.add_metric([role.name], told.expired if told else 0)
         standstills.add_metric([role.name], told.standstills if told else 0)
-        for partition, figures in behind.items():
-            place = [role.name, partition.topic, str(partition.partition)]
-            seconds.add_metric(place, figures.seconds)
-            records.add_metric(place, figures.records)
-            if figures.committed is not None:
-                committed.add_metric(place, figures.committed)
-    return iter((seconds, records, committed, assigned, rebalances, expired, standstills))
+    return iter((rebalances, expired, standstills))
