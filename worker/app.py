@@ -322,7 +322,7 @@ def build_notify(settings: Settings, stack: ExitStack, start: Start) -> NotifyRo
 def _score_options(settings: Settings, contract: Contract, encoder: Encoder | None = None) -> ScoreOptions:
     score, kafka = settings.score, settings.kafka
     most = min(score.batch_texts, contract.max_batch_size, *([encoder.contract.max_batch_size] if encoder else []))
-    limits = BatchLimits(buckets_of(contract, score.buckets), score.batch_tokens, most, float(score.deadline_ms))
+    limits = BatchLimits(buckets_of(contract, score.buckets), score.batch_tokens, most, score.deadline_ms, score.model_cost)
     return ScoreOptions(
         inputs=kafka.input_topics,
         predictions=kafka.topics.predictions,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, NonNegativeFloat, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -162,6 +162,8 @@ class ScoreSettings(Section):
     """A batch leaves when its oldest message has waited this long."""
     in_flight: Count = 3
     """Batches at the model at one time."""
+    model_cost: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | None = None
+    """Seconds that the model takes for a batch, a token, and a pair of a text's tokens, at best: what `tidings tune` found."""
     max_pending: Count = 4_000
     """Messages in the worker; past it the partitions are paused."""
     max_pending_bytes: Count = 64 * 1024 * 1024

@@ -77,17 +77,24 @@ def fetch_jars(config: StackConfig, say: Say) -> Path:
     Raises:
         MissingPackageError, PreparationError: no Maven, or Maven could not resolve them.
     """
-    version = pinned_version()
-    pom = _POM.read_bytes()
-    target = config.cache / "kafka" / f"{version}-{content_key(pom)}"
+    return jars_of(_POM, f"kafka/{pinned_version()}", f"Apache Kafka {pinned_version()}", config, say)
+
+
+def jars_of(pom: Path, place: str, what: str, config: StackConfig, say: Say) -> Path:
+    """The folder of a project's jars in the cache, `place` and a key of the `pom`, resolved by Maven when it is not there yet.
+
+    Raises:
+        MissingPackageError, PreparationError: no Maven, or Maven could not resolve them.
+    """
+    target = config.cache / f"{place}-{content_key(pom.read_bytes())}"
     with building(target) as scratch:
         if scratch is None:
             return target
         log = config.cache / "logs" / "maven.log"
         maven = find_or_install("mvn", ("maven",), log.with_name("apt.log"), say, may_install=config.may_install)
-        say(f"fetching Apache Kafka {version} with Maven")
+        say(f"fetching {what} with Maven")
         goal = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={scratch}")
-        run_logged([maven, "--batch-mode", "--no-transfer-progress", "-f", str(_POM), *goal], log, "Maven")
+        run_logged([maven, "--batch-mode", "--no-transfer-progress", "-f", str(pom), *goal], log, "Maven")
     return target
 
 

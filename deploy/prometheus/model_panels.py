@@ -6,6 +6,7 @@ from deploy.prometheus.slos import OBJECTIVES
 _LEFT = "1 - tidings:slo_errors:ratio_rate30d{$g} / on (slo) group_left () (1 - tidings:slo_objective:ratio)"
 _FAILED = rate("tidings_model_failures_total")
 _PER_REQUEST = "sum(rate({}[$__rate_interval])) / sum(rate(nv_inference_request_success[$__rate_interval]))"
+_STAGES = ("decode", "queue", "tokenise", "infer", "publish", "commit")
 _PER_ALERT = "TidingsNotifyFailing", "TidingsNotifyRefused"
 
 MODEL = Dashboard(
@@ -77,6 +78,28 @@ MODEL = Dashboard(
             ),
             runbooks=("TidingsModelSlow",),
             stacked=True,
+        ),
+        Panel(
+            "Score role: where the time goes",
+            "Seconds a second of each stage, over all workers; batches wait, are inferred and committed beside one another.",
+            "s",
+            tuple(query(rate(f"tidings_score_{stage}_seconds_total"), stage) for stage in _STAGES),
+        ),
+        Panel(
+            "Share of the model's own pace",
+            "What was scored, by what one server needs for it at its best: while there is a backlog, the efficiency of the"
+            " pipeline times the servers. 0 until `tidings tune --write` has measured the model's cost (score.model_cost).",
+            "percentunit",
+            (query(rate("tidings_score_ceiling_seconds_total"), "of one server"),),
+        ),
+        Panel(
+            "How full batches are",
+            "Of the texts that had room in the batches sent; and of all messages those whose text was scored before.",
+            "percentunit",
+            (
+                query(f"{rate('tidings_batch_texts_total')} / {rate('tidings_batch_text_places_total')}", "batch fill"),
+                query(f"{rate('tidings_sentiments_from_memory_total')} / {rate('tidings_messages_total')}", "from memory"),
+            ),
         ),
         Panel(
             "Batches and failures",

@@ -51,6 +51,11 @@ SCORE_COUNTS = (
     _Count("infer_s", "tidings_score_infer_seconds", "Seconds that batches were with the model; some at the same time."),
     _Count("publish_s", "tidings_score_publish_seconds", "Seconds of making the records of scored messages."),
     _Count("commit_s", "tidings_score_commit_seconds", "Seconds that transactions took, beside the rest."),
+    _Count(
+        "ceiling_s",
+        "tidings_score_ceiling_seconds",
+        "Seconds that the model alone would have needed, in full batches without padding, by `score.model_cost`; 0 without it.",
+    ),
 )
 ALERT_COUNTS = (
     _Count("signals", "tidings_alert_signals", "Signals whose effects are stored."),

@@ -19,16 +19,30 @@ T = TypeVar("T")
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
-    """`buckets` in tokens, ascending; a batch takes at most `max_tokens` padded tokens, but at least one text."""
+    """`buckets` in tokens, ascending; a batch takes at most `max_tokens` padded tokens, but at least one text.
+
+    `cost` is what the model takes at its best, in seconds: for a batch, for each token, for each pair of tokens in a text.
+    """
 
     buckets: tuple[int, ...]
     max_tokens: int
     max_texts: int
     deadline_ms: float
+    cost: tuple[float, float, float] | None = None
 
     def texts(self, bucket: int) -> int:
         """How many texts fill a batch of this bucket."""
         return max(1, min(self.max_texts, self.max_tokens // bucket))
+
+    def ceiling_s(self, bucket: int, lengths: Sequence[int]) -> float:
+        """Return the seconds that the model would need for texts of so many tokens, in full batches without padding.
+
+        0 where its cost is not known.
+        """
+        if self.cost is None:
+            return 0.0
+        batch, token, pair = self.cost
+        return batch * len(lengths) / self.texts(bucket) + token * sum(lengths) + pair * sum(size * size for size in lengths)
 
 
 class Tokenised(msgspec.Struct, Generic[T], frozen=True):

@@ -15,7 +15,8 @@ class ScoreCounts(msgspec.Struct):
     `batch_texts` of `batch_room` texts went with the batches: how full they were. The seconds are added up once a cycle or a
     batch: those of the role's own thread in decoding (matching and the look for duplicates with it), tokenising and making
     records; those of transactions, which run beside it (`commit_s`); and those that batches waited for the model (`queue_s`,
-    from the arrival of the oldest text) and spent there (`infer_s`, which run beside one another).
+    from the arrival of the oldest text) and spent there (`infer_s`, which run beside one another). `ceiling_s` is what the
+    model alone would have needed.
     """
 
     messages: int = 0
@@ -38,6 +39,7 @@ class ScoreCounts(msgspec.Struct):
     infer_s: float = 0.0
     publish_s: float = 0.0
     commit_s: float = 0.0
+    ceiling_s: float = 0.0
 
     @contextmanager
     def timing(self, stage: Timed, monotonic: Callable[[], float]) -> Iterator[None]:

@@ -289,7 +289,9 @@ class ScoreRole:
     def _count(self, batch: Batch[_Item]) -> None:
         self.counts.batches += 1
         self.counts.padded += batch.bucket * len(batch.texts)
-        self.counts.tokens += sum(len(text.ids) for text in batch.texts)
+        lengths = [len(text.ids) for text in batch.texts]
+        self.counts.tokens += sum(lengths)
+        self.counts.ceiling_s += self._options.limits.ceiling_s(batch.bucket, lengths)
         self.counts.batch_texts += len(batch.texts)
         self.counts.batch_room += self._options.limits.texts(batch.bucket)
         waited_s, asked_s = self._inference.spent

@@ -47,7 +47,8 @@ def tune(texts: Texts, latency_ms: Target = 200.0, write: Write = False, as_json
         check_model(model, contract)
         found = measure.tune(model, contract, rows, latency_ms, status.update)
     chosen = {name: getattr(found, name) for name in ("buckets", "batch_tokens", "deadline_ms", "in_flight")}
-    section = {"score": {**chosen, "buckets": list(found.buckets)}}
+    cost = [float(f"{seconds:.3g}") for seconds in found.model_cost]
+    section = {"score": {**chosen, "buckets": list(found.buckets), "model_cost": cost}}
     if write:
         merge(config_file(), section)
     if as_json:

@@ -39,7 +39,8 @@ def tune(model: Model, contract: Contract, rows: Sequence[Sequence[int]], target
         paces[count] = paced(model, contract, full, count)
     at_once, taken_s = search.in_flight(paces), cost.seconds(full)
     deadline = search.deadline_ms(target_ms, taken_s, at_once)
-    return Tuned(buckets, tokens, deadline, at_once, pace, search.padding(lengths, buckets), taken_s)
+    best = search.at_best(cost, paces)
+    return Tuned(buckets, tokens, deadline, at_once, best, pace, search.padding(lengths, buckets), taken_s)
 
 
 def shapes(lengths: Sequence[int], contract: Contract) -> Iterator[Shape]:

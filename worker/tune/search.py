@@ -37,12 +37,16 @@ class Cost(NamedTuple):
 
 
 class Tuned(NamedTuple):
-    """Settings, and what they should come to: texts a second, the share of padding, and seconds of a full batch."""
+    """Settings, and what they should come to: texts a second, the share of padding, and seconds of a full batch.
+
+    `model_cost` is with as many batches in flight as serve best, so that a ceiling can be told from it.
+    """
 
     buckets: tuple[int, ...]
     batch_tokens: int
     deadline_ms: int
     in_flight: int
+    model_cost: Cost
     texts_per_s: float
     padding: float
     full_batch_s: float
@@ -120,6 +124,12 @@ def budget(lengths: Sequence[int], buckets: Sequence[int], cost: Cost, most_text
 def in_flight(paces: Mapping[int, float]) -> int:
     """Return the fewest batches in flight that are nearly as quick as any, by texts a second."""
     return min(count for count, pace in paces.items() if pace >= _GOOD * max(paces.values()))
+
+
+def at_best(cost: Cost, paces: Mapping[int, float]) -> Cost:
+    """Return the cost of batches side by side, from that of one after the other and the texts a second of each way."""
+    share = paces[1] / max(paces.values())
+    return Cost(*(seconds * share for seconds in cost))
 
 
 def deadline_ms(target_ms: float, full_batch_s: float, at_once: int) -> int:

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deploy.local.config import StackConfig
+from deploy.local.errors import LocalStackError
+from deploy.local.kafka import jars_of
 from deploy.local.uv import uv
 from tests.benchmarks.suite import models
 from tests.benchmarks.suite.figures import figure, ratio
@@ -43,13 +46,28 @@ PEERS = {
     "faststream": Peer("fast", "at least once at most: offsets committed by the client's own timer"),
     "bytewax": Peer("wax", "none after a crash unless recovery is set up; its sink is no transaction"),
     "faust": Peer("faust_app", "at least once"),
+    "pyspark": Peer("spark", "at least once: Spark's Kafka sink has no transactions; micro-batches of up to 2,048"),
 }
+
+
+class Home(NamedTuple):
+    """What a peer runs in: its interpreter, and the folder of the jars that it needs beside."""
+
+    python: Path
+    jars: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        """What is told to a peer that runs Java, and Python from there."""
+        if self.jars is None:
+            return {}
+        jars = ",".join(map(str, sorted(self.jars.glob("*.jar"))))
+        return {"PEER_JARS": jars, "PYSPARK_PYTHON": str(self.python), "PYSPARK_DRIVER_PYTHON": str(self.python)}
 
 
 def run(result: Result, folder: Path) -> None:
     """Make the environments, then let all take turns."""
-    pythons = {name: python for name in PEERS if isinstance(python := _python(name, result), Path)}
-    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in (TIDINGS, *pythons)}
+    homes = {name: home for name in PEERS if (home := _home(name, result))}
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in (TIDINGS, *homes)}
     result.details |= {"guarantees": {TIDINGS: "exactly-once", **{name: peer.guarantee for name, peer in PEERS.items()}}}
     with running({"kafka", "triton"}, folder) as stack:
         result.details |= {"parts": stack.versions(), "messages": result.options.messages, "turns": turns}
@@ -58,11 +76,25 @@ def run(result: Result, folder: Path) -> None:
             waiting = [name for name, mine in turns.items() if not (mine and mine[-1].get("error"))]
             for place, name in enumerate(waiting):
                 times = times_of(result.left_s / (len(waiting) - place))
-                turns[name].append(_turn(Site(stack, folder / name, partitions=2), pythons.get(name), times, count))
+                turns[name].append(_turn(Site(stack, folder / name, partitions=2), homes.get(name), times, count))
                 _tell(result, turns)
             for name in waiting:
                 if error := turns[name][-1].get("error"):
                     result.say(f"{name} gave no answer, and was not asked again: {error.splitlines()[-1][:120]}")
+
+
+def _home(name: str, result: Result) -> Home | None:
+    """Return what a peer runs in, made if it is not there; None, and why in the result, if it cannot be."""
+    python, pom = _python(name, result), FOLDER / f"{PEERS[name].script}.xml"
+    if python is None or not pom.exists():
+        return python and Home(python)
+    try:
+        return Home(
+            python, jars_of(pom, f"bench/{name}-jars", f"what {name} needs", StackConfig.from_environment(), result.say)
+        )
+    except LocalStackError as error:
+        result.details.setdefault("not_installed", {})[name] = str(error)[-400:]
+        return None
 
 
 def _python(name: str, result: Result) -> Path | None:
@@ -123,15 +155,15 @@ def messages_a_turn(result: Result, sides: int) -> int:
     return min(asked, fitting)
 
 
-def _turn(site: Site, python: Path | None, times: Times, count: int) -> dict[str, Any]:
+def _turn(site: Site, home: Home | None, times: Times, count: int) -> dict[str, Any]:
     """Fill a topic, and let one of them work it off, or as far as it comes in its time."""
     name = site.folder.name
     site.fill(bodies(some(count)))
-    if python is None:
+    if home is None:
         with site.worker() as worker:
             return _seen(site, count, times, worker)
-    command, env = [str(python), str(FOLDER / f"{PEERS[name].script}.py")], environment(site)
-    with process(command, site.folder, env) as peer:
+    command = [str(home.python), str(FOLDER / f"{PEERS[name].script}.py")]
+    with process(command, site.folder, {**environment(site), **home.environment()}) as peer:
         return _seen(site, count, times, peer)
 
 

@@ -125,6 +125,7 @@ class Worker:
             "commit_interval_s": 0.05,
             "commit_messages": 50,
             "full_wait_s": 0.005,
+            "limits": LIMITS,
             **options,
         }
         self.role = ScoreRole(
@@ -135,7 +136,6 @@ class Worker:
                 predictions=PREDICTIONS,
                 signals=SIGNALS,
                 dead_letters=DEAD,
-                limits=LIMITS,
                 max_future_ms=300_000,
                 **given,
             ),

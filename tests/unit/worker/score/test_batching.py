@@ -1,5 +1,6 @@
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,6 +33,13 @@ def items(batch: Batch[int] | None) -> list[int]:
 def test_how_many_texts_fill_a_batch(bucket: int, expected: int) -> None:
     """The token budget or the count, whichever is less; one text always fits."""
     assert LIMITS.texts(bucket) == expected
+
+
+def test_the_ceiling_is_a_full_batch_without_padding() -> None:
+    """Three texts of 5, 6 and 8 tokens: three quarters of a batch of four, their tokens and pairs; 0 if no cost is known."""
+    costly = msgspec.structs.replace(LIMITS, cost=(0.1, 0.01, 0.001))
+    assert costly.ceiling_s(8, [5, 6, 8]) == pytest.approx(0.075 + 0.19 + 0.125)
+    assert LIMITS.ceiling_s(8, [5, 6, 8]) == 0
 
 
 @pytest.mark.parametrize(("tokens", "bucket"), [(1, 4), (4, 4), (5, 8), (8, 8), (9, 16), (16, 16), (0, 4)])

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from threading import Event
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from tests.unit.worker.score.role_builders import (
     DEAD,
     GROUP,
     INPUTS,
+    LIMITS,
     PREDICTIONS,
     SIGNALS,
     Entry,
@@ -605,6 +607,16 @@ def test_counts_add_up() -> None:
     assert counts.batches == len(worker.model.shapes)
     assert counts.padded == sum(texts * tokens for texts, tokens in worker.model.shapes)
     assert 0 < counts.tokens <= counts.padded
+    assert counts.ceiling_s == 0
+
+
+def test_the_ceiling_of_what_was_scored_is_added_up() -> None:
+    """Whatever the padding: by a cost of a second a token alone it is the tokens."""
+    broker = filled()
+    worker = Worker(broker, limits=msgspec.structs.replace(LIMITS, cost=(0.0, 1.0, 0.0)))
+    worker.role.start()
+    worker.work_off(broker)
+    assert worker.role.counts.ceiling_s == worker.role.counts.tokens > 0
 
 
 def test_predictions_are_json_for_anyone() -> None:

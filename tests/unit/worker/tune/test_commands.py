@@ -40,4 +40,5 @@ def test_a_model_is_tuned_within_its_contract() -> None:
     assert max(texts for texts, _ in model.shapes) <= of.max_batch_size
     assert 2 <= found.deadline_ms <= 500
     assert 0 <= found.padding < 1
+    assert all(seconds >= 0 for seconds in found.model_cost)
     assert steps

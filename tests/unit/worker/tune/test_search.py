@@ -58,6 +58,12 @@ def test_the_fewest_batches_in_flight_that_are_nearly_as_quick() -> None:
     assert search.in_flight({1: 80.0, 2: 99.0, 4: 100.0}) == 2
 
 
+def test_the_cost_at_best_is_that_of_the_best_way() -> None:
+    """Two batches at a time take four fifths of the time of one after the other, whatever their shape."""
+    assert search.at_best(Cost(0.01, 1e-5, 1e-8), {1: 80.0, 2: 100.0, 3: 90.0}) == pytest.approx((0.008, 8e-6, 8e-9))
+    assert search.at_best(Cost(0.01, 1e-5, 1e-8), {1: 80.0, 2: 70.0}) == pytest.approx((0.01, 1e-5, 1e-8))
+
+
 @pytest.mark.parametrize(("target_ms", "deadline"), [(50.0, 2), (400.0, 70), (10_000.0, 500)])
 def test_the_deadline_is_what_the_target_leaves(target_ms: float, deadline: int) -> None:
     """Half the target, less the full batches ahead and the commit; never nothing, never more than half a second."""
