@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession  # type: ignore[import-not-found]
 from pyspark.sql import functions as F  # type: ignore[import-not-found]  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import ArrayType, FloatType  # type: ignore[import-not-found]
 
-_PER_TRIGGER = 64 * BATCH
+_PER_TRIGGER = 16 * BATCH
 """Messages in a micro-batch at most: each costs some hundred milliseconds beside the model."""
 
 

@@ -2,41 +2,80 @@
 
 torch in float16, as it is and compiled with CUDA graphs (`mode="reduce-overhead"`), and ONNX Runtime on CUDA or TensorRT where
 those are installed. The limit is the larger of the time that the arithmetic takes at the GPU's own measured rate for large
-products, and the time that the weights take to come from its memory.
+products, and the time that the weights take to come from its memory. Then the whole worker, by turns with a bare loop, against
+the Triton on that GPU which TIDINGS_TRITON__URL names: our own Triton is one for CPUs.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from deploy.local.config import TRITON_VARIABLE
+from deploy.local.stack import LocalStack
 from tests.benchmarks.suite import models
-from tests.benchmarks.suite.figures import figure
+from tests.benchmarks.suite.ceiling import TEXTS, triton_pace
+from tests.benchmarks.suite.figures import figure, ratio
 from tests.benchmarks.suite.result import Result
+from tests.benchmarks.suite.stage import Site, running
+from tests.benchmarks.suite.texts import bodies, some
 
 BATCHES = (1, 8, 32, 64, 256)
 _TIMED_S = 0.3
+_OF_SHAPES = 0.5
+"""Of the scenario's time the shapes take so much at most; the rest is the worker's."""
+_BATCH_TOKENS = 8_192
+"""Padded tokens of a batch that keeps a GPU busy."""
 
 
 def run(result: Result, folder: Path) -> None:
     """Measure, or say why not."""
-    del folder
     if why := missing():
         result.details["skipped"] = why
         return
     result.details["gpu"] = _gpu()
+    _shapes(result)
+    if not os.environ.get(TRITON_VARIABLE):
+        result.say(f"the worker is not measured: let {TRITON_VARIABLE} name a Triton that serves the model on this GPU")
+        return
+    with running({"kafka", "triton"}, folder) as stack:
+        whole_worker(result, stack, folder)
+
+
+def _shapes(result: Result) -> None:
     rows: list[dict[str, Any]] = []
+    result.details["shapes"] = rows
     for name, opened in _engines().items():
         forward = opened()
         for bucket in models.contract().buckets:
             for batch in BATCHES:
-                if result.left_s <= 0:
+                if result.left_s <= result.options.limit_s * (1 - _OF_SHAPES):
                     return
                 rows.append({"engine": name, "bucket": bucket, "batch": batch, **_measure(forward, batch, bucket)})
-        result.details["shapes"] = rows
         best = [row["texts_per_s"] for row in rows if row["engine"] == name]
         result.figures.setdefault("gpu", {})[name] = {"texts_per_s": figure([max(best)]).as_json()}
+        result.save()
+
+
+def whole_worker(result: Result, stack: LocalStack, folder: Path) -> None:
+    """Measure what a worker does with the stack's Triton, by turns with a bare loop on batches such as the worker makes."""
+    url, count, made = stack.settings_env()[TRITON_VARIABLE], result.options.messages, models.contract()
+    batches = models.bucket_batches(models.tokenised(TEXTS), made.buckets, _BATCH_TOKENS, made.max_batch_size)
+    result.details["parts"] = stack.versions()
+    alone, whole = list[float](), list[float]()
+    for _ in result.rounds():
+        alone.append(triton_pace(url, batches))
+        site = Site(stack, folder / f"site-{len(whole)}")
+        site.fill(bodies(some(count)))
+        with site.watching() as watcher, site.worker() as worker:
+            whole.append(watcher.until(count, result.left_s, worker.require_alive).per_s)
+        result.figures.setdefault("gpu", {})["worker"] = {
+            "messages_per_s": figure(whole).as_json(),
+            "triton_texts_per_s": figure(alone).as_json(),
+            "efficiency": ratio(whole, alone).as_json(),
+        }
         result.save()
 
 

@@ -46,7 +46,7 @@ PEERS = {
     "faststream": Peer("fast", "at least once at most: offsets committed by the client's own timer"),
     "bytewax": Peer("wax", "none after a crash unless recovery is set up; its sink is no transaction"),
     "faust": Peer("faust_app", "at least once"),
-    "pyspark": Peer("spark", "at least once: Spark's Kafka sink has no transactions; micro-batches of up to 2,048"),
+    "pyspark": Peer("spark", "at least once: Spark's Kafka sink has no transactions; micro-batches of up to 512"),
 }
 
 
@@ -86,8 +86,10 @@ def run(result: Result, folder: Path) -> None:
 def _home(name: str, result: Result) -> Home | None:
     """Return what a peer runs in, made if it is not there; None, and why in the result, if it cannot be."""
     python, pom = _python(name, result), FOLDER / f"{PEERS[name].script}.xml"
-    if python is None or not pom.exists():
-        return python and Home(python)
+    if python is None:
+        return None
+    if not pom.exists():
+        return Home(python)
     try:
         return Home(
             python, jars_of(pom, f"bench/{name}-jars", f"what {name} needs", StackConfig.from_environment(), result.say)
