@@ -1,12 +1,14 @@
 """Form micro-batches by padded tokens and deadline, one queue per length bucket.
 
 Cost is padded tokens: the bucket's length times the number of texts. Triton's dynamic batcher merges equal shapes only, so
-every batch is padded to its bucket's length (docs: Triton Inference Server, "Dynamic Batcher").
+every batch is padded to its bucket's length (docs: Triton Inference Server, "Dynamic Batcher"). Where there is a backlog each
+bucket fills batches of its own. Where there is not, a batch that is not full takes in texts of the buckets just below its own:
+a model does a few texts at once for little more than one, and fine buckets would hand them to it one by one.
 """
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Generic, TypeVar
 
@@ -16,6 +18,8 @@ import numpy as np
 from worker.ports import TokenBatch
 
 T = TypeVar("T")
+_NEAR = 0.7
+"""A text that takes at least this share of its place may fill up a batch."""
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
@@ -54,7 +58,7 @@ class Tokenised(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Batch(msgspec.Struct, Generic[T], frozen=True):
-    """Texts of one bucket, in order of arrival."""
+    """Texts that fit a bucket, in order of arrival within each of theirs."""
 
     bucket: int
     texts: tuple[Tokenised[T], ...]
@@ -87,7 +91,7 @@ class Batcher(Generic[T]):
         self._queues[buckets[bisect_left(buckets, len(text.ids))]].append(text)
 
     def take(self, now_ms: float, *, idle: bool = False) -> Batch[T] | None:
-        """Return the batch that should leave now: of those due, the one with the oldest text.
+        """Return the batch that should leave now: of those due, the one with the oldest text, filled up from the buckets below.
 
         A batch is due when it is full or its oldest text has reached the deadline; when the model is `idle`, any batch is,
         because waiting would gain nothing.
@@ -96,8 +100,20 @@ class Batcher(Generic[T]):
         if not due:
             return None
         bucket = min(due, key=lambda bucket: self._queues[bucket][0].arrived_ms)
-        queue = self._queues[bucket]
-        return Batch(bucket, tuple(queue.popleft() for _ in range(min(len(queue), self._limits.texts(bucket)))))
+        return Batch(bucket, tuple(self._texts(bucket)))
+
+    def _texts(self, bucket: int) -> Iterator[Tokenised[T]]:
+        """Take texts for a batch: its own bucket's, and then those of the next buckets below, the oldest of each first."""
+        room = self._limits.texts(bucket)
+        for place in range(self._limits.buckets.index(bucket), -1, -1):
+            lower = self._limits.buckets[place]
+            if room == 0 or lower < _NEAR * bucket:
+                return
+            queue = self._queues[lower]
+            taken = min(len(queue), room)
+            room -= taken
+            for _ in range(taken):
+                yield queue.popleft()
 
     def keep(self, wanted: Callable[[T], bool]) -> None:
         """Drop the texts whose item is not wanted."""

@@ -16,8 +16,8 @@ from pyspark.sql import SparkSession  # type: ignore[import-not-found]
 from pyspark.sql import functions as F  # type: ignore[import-not-found]  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import ArrayType, FloatType  # type: ignore[import-not-found]
 
-_PER_TRIGGER = 16 * BATCH
-"""Messages in a micro-batch at most: each costs some hundred milliseconds beside the model."""
+_PER_TRIGGER = 4 * BATCH
+"""Messages in a micro-batch at most. What is visible first is in no pace, so that it must be little of a turn."""
 
 
 def make_predict_fn() -> Callable[[Any], Any]:
