@@ -4,6 +4,7 @@ Both ways of delivery take turns. A flame graph by py-spy says where the time go
 is not measured.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from tests.benchmarks.suite.texts import bodies, some
 WAYS = ("exactly_once", "at_least_once")
 FLAMES = "overhead.svg"
 _SAMPLED_S = 8
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*')
+"""py-spy's title is its command line, with folders of this machine in it."""
+_SHOWN = "One worker, exactly-once, with a model that answers at once"
 
 
 def run(result: Result, folder: Path) -> None:
@@ -79,4 +83,7 @@ def flames(stack: LocalStack, folder: Path, result: Result) -> str:
         watcher.until(1, min(60.0, max(1.0, result.left_s)), worker.require_alive)
         command = [spy, "record", "--pid", str(worker.popen.pid), "--duration", str(_SAMPLED_S), "--rate", "200", "--output"]
         made = subprocess.run([*command, str(target)], capture_output=True, text=True, check=False)
-    return FLAMES if made.returncode == 0 else f"py-spy: {made.stderr.strip().splitlines()[-1:]}"
+    if made.returncode:
+        return f"py-spy: {made.stderr.strip().splitlines()[-1:]}"
+    target.write_text(_TITLE.sub(rf"\g<1>{_SHOWN}", target.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    return FLAMES

@@ -1,6 +1,7 @@
 """How it grows: with processes, and what a message costs as there is more of everything. With the constant model."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +10,12 @@ from deploy.local.stack import LocalStack
 from tests.benchmarks.suite.figures import figure, ratio
 from tests.benchmarks.suite.planning import plans
 from tests.benchmarks.suite.result import Result, read
-from tests.benchmarks.suite.stage import CONSTANT, Site, running
+from tests.benchmarks.suite.stage import CONSTANT, Process, Site, metrics_of, running
 from tests.benchmarks.suite.texts import bodies, some
 
 PROCESSES = (1, 2, 4)
 _RUN_S = 60.0
+_PARTITIONS = 12
 
 
 class Case(NamedTuple):
@@ -63,13 +65,32 @@ def _cases(stack: LocalStack, folder: Path, result: Result) -> None:
 
 
 def _processes(stack: LocalStack, folder: Path, processes: int, result: Result) -> float:
-    """Messages a second of so many workers in one group, from when all have begun."""
+    """Messages a second of so many workers in one group, from when each has its partitions."""
     count = result.options.messages
-    site = Site(stack, folder / f"processes-{processes}", partitions=12)
-    site.fill(bodies(some(count)))
+    site = Site(stack, folder / f"processes-{processes}", partitions=_PARTITIONS)
     with ExitStack() as workers, site.watching() as watcher:
         started = [workers.enter_context(site.worker(module=CONSTANT)) for _ in range(processes)]
+        _await_shares(started, min(_RUN_S, result.left_s))
+        site.fill(bodies(some(count)))
         return watcher.until(count, min(_RUN_S, result.left_s), started[0].require_alive).per_s
+
+
+def _await_shares(workers: Sequence[Process], limit_s: float) -> None:
+    """Wait until all partitions are shared out and each worker has its own: what a group takes to form is no pace.
+
+    Raises:
+        RuntimeError: a worker ended, or they did not come to that.
+    """
+    deadline_s = time.monotonic() + limit_s
+    while True:
+        for worker in workers:
+            worker.require_alive()
+        shares = [metrics_of(worker).get('tidings_consumer_partitions{role="score"}', 0.0) for worker in workers]
+        if sum(shares) == _PARTITIONS and all(shares):
+            return
+        if time.monotonic() > deadline_s:
+            raise RuntimeError(f"after {limit_s:.0f} s the partitions are shared out as {shares}")
+        time.sleep(0.5)
 
 
 def _case(stack: LocalStack, folder: Path, case: Case, result: Result) -> dict[str, Any]:
