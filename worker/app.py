@@ -254,8 +254,8 @@ def _release(settings: Settings, encoder: Encoder | None, start: Start, contract
     except TidingsError:
         model.close()
         raise
-    ref, calibration = contract.model.ref, Calibration.from_contract(contract)
-    return Release(observed_model(settings, start, model, ref), ref, calibration)
+    ref, freely = contract.model.ref, contract.model.pads_freely
+    return Release(observed_model(settings, start, model, ref), ref, Calibration.from_contract(contract), freely)
 
 
 def build_alert(settings: Settings, stack: ExitStack, start: Start) -> AlertRole:
@@ -320,15 +320,15 @@ def build_notify(settings: Settings, stack: ExitStack, start: Start) -> NotifyRo
 
 
 def _score_options(settings: Settings, contract: Contract, encoder: Encoder | None = None) -> ScoreOptions:
-    score, kafka = settings.score, settings.kafka
-    most = min(score.batch_texts, contract.max_batch_size, *([encoder.contract.max_batch_size] if encoder else []))
-    limits = BatchLimits(buckets_of(contract, score.buckets), score.batch_tokens, most, score.deadline_ms, score.model_cost)
+    score, kafka, asked = settings.score, settings.kafka, [contract, *([encoder.contract] if encoder else [])]
+    most = min(score.batch_texts, *(one.max_batch_size for one in asked))
+    shape = (buckets_of(contract, score.buckets), score.batch_tokens, most, score.deadline_ms, score.model_cost)
     return ScoreOptions(
         inputs=kafka.input_topics,
         predictions=kafka.topics.predictions,
         signals=kafka.topics.signals,
         dead_letters=kafka.topics.dead_letters,
-        limits=limits,
+        limits=BatchLimits(*shape, fills_up=all(one.model.pads_freely for one in asked)),
         in_flight=score.in_flight,
         max_pending=score.max_pending,
         max_pending_bytes=score.max_pending_bytes,

@@ -1,9 +1,11 @@
 """Form micro-batches by padded tokens and deadline, one queue per length bucket.
 
 Cost is padded tokens: the bucket's length times the number of texts. Triton's dynamic batcher merges equal shapes only, so
-every batch is padded to its bucket's length (docs: Triton Inference Server, "Dynamic Batcher"). Where there is a backlog each
-bucket fills batches of its own. Where there is not, a batch that is not full takes in texts of the buckets just below its own:
-a model does a few texts at once for little more than one, and fine buckets would hand them to it one by one.
+every batch is padded to its bucket's length (docs: Triton Inference Server, "Dynamic Batcher").
+
+Where there is a backlog each bucket fills batches of its own. Where there is not, a batch that is not full may take in texts of
+the buckets just below: a model does a few texts at once for little more than one, and fine buckets would hand them to it one by
+one. Only if its answers are the same however far a text is padded; else an answer would depend on who else came.
 """
 
 from bisect import bisect_left
@@ -26,6 +28,7 @@ class BatchLimits(msgspec.Struct, frozen=True):
     """`buckets` in tokens, ascending; a batch takes at most `max_tokens` padded tokens, but at least one text.
 
     `cost` is what the model takes at its best, in seconds: for a batch, for each token, for each pair of tokens in a text.
+    `fills_up`: whether a text may be padded further than to its own bucket, so that a batch is fuller.
     """
 
     buckets: tuple[int, ...]
@@ -33,6 +36,7 @@ class BatchLimits(msgspec.Struct, frozen=True):
     max_texts: int
     deadline_ms: float
     cost: tuple[float, float, float] | None = None
+    fills_up: bool = False
 
     def texts(self, bucket: int) -> int:
         """How many texts fill a batch of this bucket."""
@@ -74,6 +78,7 @@ class Batcher(Generic[T]):
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
+        self._fills_up = limits.fills_up
         self._queues: dict[int, deque[Tokenised[T]]] = {bucket: deque() for bucket in limits.buckets}
 
     def __len__(self) -> int:
@@ -89,6 +94,10 @@ class Batcher(Generic[T]):
         if len(text.ids) > buckets[-1]:
             raise ValueError(f"{len(text.ids)} tokens do not fit the largest bucket, {buckets[-1]}")
         self._queues[buckets[bisect_left(buckets, len(text.ids))]].append(text)
+
+    def go_on_with(self, *, pads_freely: bool) -> None:
+        """Another model is asked from now on: fill batches up only if that goes for it as well."""
+        self._fills_up = self._limits.fills_up and pads_freely
 
     def take(self, now_ms: float, *, idle: bool = False) -> Batch[T] | None:
         """Return the batch that should leave now: of those due, the one with the oldest text, filled up from the buckets below.
@@ -107,7 +116,7 @@ class Batcher(Generic[T]):
         room = self._limits.texts(bucket)
         for place in range(self._limits.buckets.index(bucket), -1, -1):
             lower = self._limits.buckets[place]
-            if room == 0 or lower < _NEAR * bucket:
+            if room == 0 or lower < (_NEAR if self._fills_up else 1) * bucket:
                 return
             queue = self._queues[lower]
             taken = min(len(queue), room)

@@ -44,6 +44,11 @@ class _Identity(msgspec.Struct, frozen=True):
         """The model as predictions and Triton name it."""
         return ModelRef(self.name, self.version)
 
+    @property
+    def pads_freely(self) -> bool:
+        """Whether an answer is the same however far its text is padded, as the gates of float32 alone hold it to."""
+        return self.precision == "fp32"
+
 
 class ModelIdentity(_Identity, frozen=True):
     """Which model it is, and of what it was made."""

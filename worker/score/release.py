@@ -13,3 +13,5 @@ class Release(msgspec.Struct, frozen=True):
     model: Model
     ref: ModelRef
     calibration: Calibration
+    pads_freely: bool = False
+    """Whether its answers are the same however far a text is padded."""

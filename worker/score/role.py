@@ -282,6 +282,7 @@ class ScoreRole:
         self._ports = msgspec.structs.replace(self._ports, model=release.model)
         self._stages = msgspec.structs.replace(self._stages, model=release.ref, calibration=release.calibration)
         self._stages.duplicates.forget_sentiments()
+        self._batcher.go_on_with(pads_freely=release.pads_freely)
         before.close()
         self.counts.releases += 1
         log.info("going on with another version of the model", version=release.ref.version)

@@ -1,9 +1,10 @@
 """A running role goes over to another version of its model between two batches."""
 
+import msgspec
 import numpy as np
 
 from tests.unit.worker.builders import body
-from tests.unit.worker.score.role_builders import Worker, filled, only, predictions, stream
+from tests.unit.worker.score.role_builders import LIMITS, Worker, filled, only, predictions, stream
 from worker.messages import ModelRef, OutRecord, Sentiment
 from worker.score.calibration import Calibration
 from worker.score.release import Release
@@ -42,6 +43,23 @@ def test_each_prediction_names_the_version_that_answered() -> None:
     good = sum(1 for _, value, _ in stream() if value and b'"id"' in value)
     assert len(predictions(broker)) == len(said(broker)) == good
     assert (len(worker.model.shapes), worker.role.counts.releases) == (sent, 1)
+
+
+def test_a_version_that_minds_its_padding_is_given_every_text_in_its_own_bucket() -> None:
+    """The one before did not mind: a text of 5 tokens went in one batch with one of 6. Of the new one it is asked alone."""
+    limits = msgspec.structs.replace(LIMITS, buckets=(5, 6, 64), fills_up=True)
+    old, new = FakeModel(), FakeModel()
+    broker = only(body("u v w x y z", id="six"), body("a b c d e", id="five"))
+    worker = Worker(broker, old, limits=limits)
+    worker.role.start()
+    worker.work_off(broker)
+    worker.releases = [version("2", new)]
+    worker.step()
+    for text in ("aa bb cc dd ee ff", "one two three four five"):
+        broker.produce(OutRecord("news", None, body(text, id=text)), 0)
+    worker.work_off(broker)
+    assert max(texts for texts, _ in new.shapes) == 1
+    assert [texts for texts, _ in old.shapes] == [2]
 
 
 def test_a_repeat_is_asked_of_the_new_version_and_stays_a_repeat() -> None:
