@@ -185,6 +185,14 @@ def test_the_topic_of_reviews_is_waited_for_where_a_person_is_asked() -> None:
     assert app._score_options(Settings(), contract()).review is None
 
 
+@pytest.mark.parametrize(("precision", "fills_up"), [("fp32", True), ("bf16", False), ("int8", False)])
+def test_batches_are_filled_up_where_the_gates_hold_for_any_padding(precision: str, fills_up: bool) -> None:
+    """Which is float32; elsewhere an answer would depend on who else came."""
+    made = contract()
+    made = msgspec.structs.replace(made, model=msgspec.structs.replace(made.model, precision=precision))
+    assert app._score_options(Settings(), made).limits.fills_up is fills_up
+
+
 @pytest.mark.parametrize(("delivery", "kind"), [("exactly_once", "KafkaSink"), ("at_least_once", "AtLeastOnceSink")])
 @pytest.mark.parametrize("role", ["score", "alert"])
 def test_delivery_chooses_the_sink_of_both_roles(
