@@ -24,7 +24,7 @@ from worker.score.committing import Commits, Runner, beside
 from worker.score.counts import ScoreCounts
 from worker.score.dedupe import DuplicateIndex, Known
 from worker.score.inference import Inference, InferenceLimits, Logits
-from worker.score.intake import HandLimits, Hold, InHand, hold, is_behind
+from worker.score.intake import Brake, HandLimits, Hold, InHand
 from worker.score.matching import Matcher
 from worker.score.meaning import Meaning
 from worker.score.options import ScoreOptions
@@ -113,8 +113,7 @@ class ScoreRole:
         self._inference = Inference(ports.model, self._batcher, limits, monotonic)
         self._commits = Commits(ports.commits, monotonic, self._inference.wake)
         self._assigned: set[TopicPartition] = set()
-        self._hold: Hold | None = None
-        self._behind = self._pause_again = False
+        self._brake = Brake(HandLimits(options.max_pending, options.max_pending_bytes))
         self._rewinding: _Rewinding | None = None
         self._committed_at = self._reported_at = monotonic()
         self._hastened = False
@@ -174,12 +173,12 @@ class ScoreRole:
     @property
     def holding(self) -> Hold | None:
         """Why nothing new is read, None when all is well; may be read from any thread."""
-        return self._hold
+        return self._brake.why
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Start at the committed offsets. New partitions are not paused, so a worker that holds back pauses again."""
         self._assigned.update(partitions)
-        self._pause_again = True
+        self._brake.renew()
         return {}
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -200,28 +199,26 @@ class ScoreRole:
         self._settle(wait=True)
         gone = set(partitions)
         self._assigned -= gone
-        self._pause_again = True
+        self._brake.renew()
         self._progress.drop(gone)
         self._inference.keep(lambda item: item.record.topic_partition not in gone)
 
     def _read(self) -> list[Record]:
         self._hold_or_go_on()
-        room = 1 if self._hold else self._options.max_pending - self.in_hand
+        if self._brake.why and not self._brake.is_paused:
+            return []
+        room = 1 if self._brake.why else self._options.max_pending - self.in_hand
         most = max(1, min(room, self._options.max_poll_records))
         return self._ports.source.poll(most, 0 if self._progress else _IDLE_POLL_S)
 
     def _hold_or_go_on(self) -> None:
         """Pause or resume all partitions, and pause again what a rebalance brought or resumed."""
-        before, options = self._hold, self._options
         in_hand = InHand(self.in_hand, self._progress.size + self._commits.leaving.size)
-        limits = HandLimits(options.max_pending, options.max_pending_bytes)
-        self._behind = is_behind(self._behind, in_hand, limits)
-        why = "rewinding" if self._rewinding else hold(before, in_hand, limits, self.breaker.phase)
-        if why and (before is None or self._pause_again):
-            self._ports.source.pause(sorted(self._assigned))
-        elif before and why is None:
-            self._ports.source.resume(sorted(self._assigned))
-        self._hold, self._pause_again = why, False
+        match self._brake.look(in_hand, self.breaker.phase, self._monotonic(), rewinding=self._rewinding is not None):
+            case "pause":
+                self._ports.source.pause(sorted(self._assigned))
+            case "resume":
+                self._ports.source.resume(sorted(self._assigned))
 
     def _accept(self, records: Sequence[Record]) -> None:
         clock = Clock(int(time.time() * 1000), self._options.max_future_ms)
@@ -268,10 +265,9 @@ class ScoreRole:
         self._inference.dispatch()
 
     def _wait_s(self) -> float:
-        if not self._progress:
-            return 0.0
-        full = self._inference.is_full or self._hold in {"too_many_messages", "too_many_bytes"}
-        return self._options.full_wait_s if full else _BUSY_WAIT_S
+        if self._inference.is_full or self._brake.why in {"too_many_messages", "too_many_bytes"}:
+            return self._options.full_wait_s
+        return _BUSY_WAIT_S if self._progress else 0.0
 
     def _take_release(self) -> None:
         """Go over to another version of the model between two batches: each prediction names the version that answered."""
@@ -334,7 +330,7 @@ class ScoreRole:
         self._settle(wait=False)
         finished = 0 if self._commits.is_open else self._progress.finished
         waited_s = self._monotonic() - self._committed_at
-        interval_s = self._options.commit_interval_s * (_BEHIND if self._behind else 1)
+        interval_s = self._options.commit_interval_s * (_BEHIND if self._brake.is_behind else 1)
         everything = finished == len(self._progress)
         if finished and (everything or finished >= self._options.commit_messages or waited_s >= interval_s):
             self._publish()
@@ -384,7 +380,8 @@ class ScoreRole:
         except RetryableError as error:
             self._rewind_later(rewinding, error)
         else:
-            self._rewinding = self._hold = None
+            self._rewinding = None
+            self._brake.release()
 
     def _rewind_later(self, rewinding: _Rewinding, error: RetryableError) -> None:
         now_s, attempts = self._monotonic(), rewinding.attempts + 1
@@ -392,7 +389,8 @@ class ScoreRole:
         if now_s - rewinding.since_s > _REWIND_PATIENCE_S:
             raise FatalError("the committed offsets could not be read after an aborted transaction") from error
         pause_s = back_off_s(attempts, _MAX_REWIND_PAUSE_S, random.random())  # noqa: S311 - jitter, no secret
-        self._rewinding, self._pause_again = _Rewinding(rewinding.since_s, now_s + pause_s, attempts), True
+        self._rewinding = _Rewinding(rewinding.since_s, now_s + pause_s, attempts)
+        self._brake.renew()
 
     def _drain(self) -> None:
         """Finish and publish what is in hand, reading nothing new, within the time allowed; polling keeps the membership."""

@@ -2,6 +2,7 @@ import json
 from collections.abc import Sequence
 from threading import Event
 from typing import Any, Literal
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -255,6 +256,8 @@ def test_a_full_worker_pauses_and_resumes() -> None:
     worker = Worker(broker, FakeModel(manual=True), max_pending=10, in_flight=1, commit_messages=1)
     worker.role.start()
     worker.step(20)
+    worker.now_s += 1
+    worker.step()
     assert worker.source.paused == {TopicPartition("news", 0), TopicPartition("news", 1), TopicPartition("chat", 0)}
     assert worker.role.counts.messages == 10
     worker.model.release()
@@ -269,12 +272,34 @@ def test_a_full_worker_pauses_and_resumes() -> None:
     assert len(broker.records(PREDICTIONS)) == 40
 
 
+def test_a_full_worker_that_soon_has_room_pauses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was fetched of a paused partition is lost, and fetched again: for a moment the worker just does not poll."""
+    broker = only(*(body(f"text {number}") for number in range(40)))
+    worker = Worker(broker, FakeModel(manual=True), max_pending=10, in_flight=1, commit_messages=1)
+    poll = Mock(side_effect=worker.source.poll)
+    monkeypatch.setattr(worker.source, "poll", poll)
+    worker.role.start()
+    worker.step(20)
+    assert (worker.role.holding, worker.role.counts.messages) == ("too_many_messages", 10)
+    asked = poll.call_count
+    worker.now_s += 0.5
+    worker.step(5)
+    assert (poll.call_count, worker.source.paused) == (asked, frozenset())
+    while worker.role.holding:
+        worker.model.release()
+        worker.step(2)
+    assert (worker.role.counts.messages > 10, worker.source.paused) == (True, frozenset())
+    worker.work_off(broker)
+    assert len(broker.records(PREDICTIONS)) == 40
+
+
 def test_a_full_worker_stays_full_through_a_rebalance() -> None:
     """New partitions come unpaused, and a rebalance may resume the old ones; a full worker pauses them all again."""
     broker = filled()
     worker = Worker(broker, FakeModel(manual=True), max_pending=6, in_flight=1)
     worker.role.start()
     worker.step(10)
+    worker.now_s += 1
     in_hand = worker.role.counts.messages
     for _ in range(5):
         broker.rebalance(GROUP)
