@@ -31,6 +31,8 @@ _JVM = (
     "-Xms128m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
+    # A broker that lives for minutes on a few cores is not worth its optimising compiler, which takes a core from all else.
+    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
@@ -184,7 +186,6 @@ def prepare(config: StackConfig, run: RunFolder, say: Say) -> ServerSpec:
     if not (data / "meta.properties").exists():
         say("formatting Kafka's storage")
         tool = _java_command(java, jars, scratch, "kafka.tools.StorageTool")
-        tool[1:1] = ["-XX:TieredStopAtLevel=1"]  # it ends before more compiling pays
         arguments = ["format", f"--cluster-id={cluster_id()}", "--config", str(properties)]
         run_logged([*tool, *arguments], run.log("kafka-format"), "formatting Kafka's storage", limit_s=180)
     return ServerSpec(
