@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from training.finetune.trainer import Watch
     from training.makers import Maker
     from training.recipe import Recipe
+    from training.repository import ServingSpec
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -49,6 +50,7 @@ class Target:
 
     device: Device = Device.CPU
     variant: Variant = Variant.FP32
+    cores: int | None = None
 
 
 @contextmanager
@@ -303,19 +305,20 @@ def export(adapter: Path | None, repository: Path | None, target: Target, *, for
     from training.export import export as run
     from training.repository import ServingSpec
 
-    exported = run(adapter, repository, ServingSpec(device=target.device, variant=target.variant), force=force, say=_say)
+    spec = ServingSpec(device=target.device, variant=target.variant, cores=target.cores)
+    exported = run(adapter, repository, spec, force=force, say=_say)
     state = "is up to date" if exported.was_fresh else "was written"
     figures = exported.contract["metrics"]
     beside = f"VADER {figures['vader_macro_f1']:.3f}" if "vader_macro_f1" in figures else f"micro {figures['micro_f1']:.3f}"
     typer.echo(f"{_shown(exported.folder)} {state}: macro-F1 {figures['macro_f1']:.3f} on the test split ({beside})")
     if embedding:
-        _export_embedding(repository, target.device, force=force)
+        _export_embedding(repository, spec, force=force)
 
 
-def _export_embedding(repository: Path | None, device: Device, *, force: bool) -> None:
+def _export_embedding(repository: Path | None, like: ServingSpec, *, force: bool) -> None:
     from training.export import export_embedding as run
 
-    exported = run(repository, device, force=force, say=_say)
+    exported = run(repository, like, force=force, say=_say)
     state = "is up to date" if exported.was_fresh else "was written"
     typer.echo(f"{_shown(exported.folder)} {state}: embeddings of {exported.contract['embedding']['dimensions']} dimensions")
 

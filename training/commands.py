@@ -136,6 +136,10 @@ As = Annotated[
     ),
 ]
 For = Annotated[Device, typer.Option(help="Where Triton is to run the model.")]
+Cores = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many cores the server has that runs it on its CPU: they are shared out among instances."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -332,6 +336,7 @@ def export(
     model_repository: Repository = None,
     device: For = Device.CPU,
     variant: As = Variant.FP32,
+    cores: Cores = None,
     force: Force = False,
     embedding: Embedding = False,
 ) -> None:
@@ -346,9 +351,11 @@ def export(
         tidings export                             # the committed adapter into triton_repo/
         tidings export --adapter build/training/sentiment --device gpu
         tidings export --variant bf16              # the same file on OpenVINO in bfloat16
+        tidings export --cores 8                   # for a server's CPU: four instances with two threads each
         tidings export --embedding                 # and triton_repo/embedding, for topics known by their meaning
     """
     from training import command_line
 
     with command_line.errors_as_one_line():
-        command_line.export(adapter, model_repository, command_line.Target(device, variant), force=force, embedding=embedding)
+        target = command_line.Target(device, variant, cores)
+        command_line.export(adapter, model_repository, target, force=force, embedding=embedding)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from training.adapter import adapter_sha256, is_of_a_task, meaning_width
-from training.device import Device
 from training.encoder import FILES
 from training.files import sha256_of, sha256_of_text
 from training.paths import adapter_dir, repository_dir
@@ -73,15 +72,17 @@ def export(
 
 
 def export_embedding(
-    repository: Path | None = None, device: Device = Device.CPU, *, force: bool = False, say: Say = silent
+    repository: Path | None = None, like: ServingSpec | None = None, *, force: bool = False, say: Say = silent
 ) -> Exported:
     """Export the encoder itself as a second model, which says what texts mean; nothing is done if it is there already.
+
+    It is for the device and cores of `like`.
 
     Raises:
         GateError: the exported model is not the encoder; the repository is left as it was.
         TrainingError: the data or the encoder could not be fetched.
     """
-    spec = replace(EMBEDDING, device=device)
+    spec = replace(EMBEDDING, device=like.device, cores=like.cores) if like else EMBEDDING
     folder, made_of = (repository or repository_dir()) / spec.name, FILES["model.safetensors"]
     known = read_contract(folder)
     if known and not force and _is_fresh_embedding(folder, known, made_of, spec):

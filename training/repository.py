@@ -32,6 +32,9 @@ VERSION = "1"
 HISTORY_FILE = "promotions.jsonl"
 """Where `tidings promote` remembers what served; a folder that has one is changed by that command alone."""
 ON_OPENVINO = frozenset({Variant.BF16, Variant.INT8})
+_INSTANCES = 2
+_MOST_INSTANCES = 4
+"""On a CPU. Each holds the weights once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class ServingSpec:
     """How Triton serves the model. Token dimensions are open: a batch is as long as the bucket it was padded to.
 
     `columns` is the width of the output: as many as there are labels; `per_token` says that each token has an answer.
-    `embedding` is the width of a second output that says what the text means, 0 if there is none.
+    `embedding` is the width of a second output that says what the text means, 0 if there is none. `cores` is how many the
+    server has, if it runs the model on its CPU and that is known.
     """
 
     name: str = "sentiment"
@@ -47,7 +51,7 @@ class ServingSpec:
     columns: int = 3
     embedding: int = 0
     device: Device = Device.CPU
-    instances: int = 1
+    cores: int | None = None
     max_batch_size: int = 64
     preferred_batch_sizes: tuple[int, ...] = (16, 32, 64)
     max_queue_delay_us: int = 2000
@@ -78,7 +82,6 @@ class ModelFiles:
 
 def model_config(spec: ServingSpec) -> pb.ModelConfig:
     """Return Triton's configuration of the model: the backend of its variant, with dynamic batching."""
-    kind = pb.ModelInstanceGroup.KIND_GPU if spec.device is Device.GPU else pb.ModelInstanceGroup.KIND_CPU
     return pb.ModelConfig(
         name=spec.name,
         max_batch_size=spec.max_batch_size,
@@ -88,23 +91,43 @@ def model_config(spec: ServingSpec) -> pb.ModelConfig:
             pb.ModelOutput(name=name, data_type=pb.TYPE_FP32, dims=[-1, width] if spec.per_token else [width])
             for name, width in spec.outputs.items()
         ],
-        instance_group=[pb.ModelInstanceGroup(count=spec.instances, kind=kind)],
         dynamic_batching=pb.ModelDynamicBatching(
             preferred_batch_size=spec.preferred_batch_sizes,
             max_queue_delay_microseconds=spec.max_queue_delay_us,
         ),
-        **_engine(spec.variant),
+        **(_on_openvino(spec.variant) if spec.variant in ON_OPENVINO else _on_onnxruntime(spec)),
     )
 
 
-def _engine(variant: Variant) -> dict[str, Any]:
+def _on_openvino(variant: Variant) -> dict[str, Any]:
     """The parameters are those of the backend's own page: https://github.com/triton-inference-server/openvino_backend."""
-    if variant is Variant.FP32:
-        return {"backend": "onnxruntime"}
-    if variant not in ON_OPENVINO:  # no backend reads this: it tells people, and a fresh export from another variant's
-        return {"backend": "onnxruntime", "parameters": {"weights": pb.ModelParameter(string_value=variant.value)}}
-    hints = {"HINT_BF16": pb.ModelParameter(string_value="YES")} if variant is Variant.BF16 else {}
-    return {"backend": "openvino", "default_model_filename": MODEL_FILE, "parameters": hints}
+    hints = {"HINT_BF16": "YES"} if variant is Variant.BF16 else {}
+    return {"backend": "openvino", "default_model_filename": MODEL_FILE, **_parameters(hints), **_instances(Device.CPU, 1)}
+
+
+def _on_onnxruntime(spec: ServingSpec) -> dict[str, Any]:
+    """On a CPU more than one instance, up to one for each core, and the cores shared out among them.
+
+    Cores that work on one batch wait for each other in every layer, and all of them for whatever else takes one of them:
+    a broker, a worker. The parameters: https://github.com/triton-inference-server/onnxruntime_backend.
+    """
+    # No backend reads "weights": it tells people, and a fresh export from another variant's.
+    parameters = {} if spec.variant is Variant.FP32 else {"weights": spec.variant.value}
+    if spec.device is Device.GPU:
+        return {"backend": "onnxruntime", **_parameters(parameters), **_instances(spec.device, 1)}
+    count = min(spec.cores or _INSTANCES, _MOST_INSTANCES)
+    if spec.cores:
+        parameters["intra_op_thread_count"] = str(spec.cores // count)
+    return {"backend": "onnxruntime", **_parameters(parameters), **_instances(spec.device, count)}
+
+
+def _parameters(texts: Mapping[str, str]) -> dict[str, Any]:
+    return {"parameters": {name: pb.ModelParameter(string_value=text) for name, text in texts.items()}}
+
+
+def _instances(device: Device, count: int) -> dict[str, Any]:
+    kind = pb.ModelInstanceGroup.KIND_GPU if device is Device.GPU else pb.ModelInstanceGroup.KIND_CPU
+    return {"instance_group": [pb.ModelInstanceGroup(count=count, kind=kind)]}
 
 
 def config_pbtxt(spec: ServingSpec) -> str:

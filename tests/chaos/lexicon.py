@@ -122,7 +122,7 @@ def build_repository(folder: Path) -> None:
 
 
 def _config() -> str:
-    config = model_config(ServingSpec(name=NAME))
+    config = model_config(ServingSpec(name=NAME, cores=1))
     config.version_policy.CopyFrom(pb.ModelVersionPolicy(specific=pb.ModelVersionPolicy.Specific(versions=[1])))
     return str(text_format.MessageToString(config))
 

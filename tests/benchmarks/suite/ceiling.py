@@ -1,10 +1,8 @@
 """What the model could do by itself: the best engine, batch and padding in one process, and Triton driven by a bare loop."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from tests.benchmarks.suite import models
 from tests.benchmarks.suite.figures import figure
@@ -58,20 +56,7 @@ def triton_pace(url: str, batches: Sequence[TokenBatch]) -> float:
     made = models.contract()
     with closing(TritonModel(url, made.model.ref, timeout_s=60)) as model:
         model.submit(batches[-1]).result()
-        return models.pace(_Loop(model), batches)
-
-
-class _Loop:
-    """Sends a batch, and waits for the oldest answer once too many are out."""
-
-    def __init__(self, model: TritonModel) -> None:
-        self._model = model
-        self._out: list[Future[Any]] = []
-
-    def __call__(self, batch: TokenBatch) -> None:
-        self._out.append(self._model.submit(batch))
-        while len(self._out) >= IN_FLIGHT:
-            self._out.pop(0).result()
+        return models.pace(models.InFlight(model.submit, IN_FLIGHT), batches)
 
 
 def best_way(options: Options) -> Way:

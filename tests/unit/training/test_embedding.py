@@ -78,7 +78,7 @@ def test_another_device_is_another_export(world, monkeypatch) -> None:
     """The configuration changes with it."""
     asked: list[ServingSpec] = []
     monkeypatch.setattr(training.embedding, "build_embedding", lambda _folder, spec, *_: asked.append(spec))
-    assert not export_embedding(world[0] / "repo", Device.GPU).was_fresh
+    assert not export_embedding(world[0] / "repo", ServingSpec(device=Device.GPU)).was_fresh
     assert [spec.device for spec in asked] == [Device.GPU]
 
 

@@ -44,7 +44,7 @@ def test_bfloat16_is_the_same_file_on_openvino() -> None:
     config, fp32 = parsed(ServingSpec(variant=Variant.BF16)), parsed(ServingSpec())
     assert (config.backend, config.default_model_filename) == ("openvino", "model.onnx")
     assert {key: value.string_value for key, value in config.parameters.items()} == {"HINT_BF16": "YES"}
-    for field in ("backend", "default_model_filename", "parameters"):
+    for field in ("backend", "default_model_filename", "parameters", "instance_group"):
         config.ClearField(field)
         fp32.ClearField(field)
     assert config == fp32
@@ -55,7 +55,7 @@ def test_int8_is_on_openvino_without_a_hint_and_half_weights_are_on_onnx_runtime
     int8, fp16 = (parsed(ServingSpec(variant=variant)) for variant in (Variant.INT8, Variant.FP16))
     assert (int8.backend, int8.default_model_filename, dict(int8.parameters)) == ("openvino", "model.onnx", {})
     assert fp16.backend == "onnxruntime"
-    assert {key: value.string_value for key, value in fp16.parameters.items()} == {"weights": "fp16"}
+    assert fp16.parameters["weights"].string_value == "fp16"
 
 
 @pytest.mark.parametrize("variant", [Variant.BF16, Variant.INT8])
@@ -73,12 +73,34 @@ def test_requests_are_batched_dynamically() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "kind"), [(Device.CPU, pb.ModelInstanceGroup.KIND_CPU), (Device.GPU, pb.ModelInstanceGroup.KIND_GPU)]
+    ("cores", "count", "threads"), [(1, 1, "1"), (2, 2, "1"), (3, 3, "1"), (4, 4, "1"), (6, 4, "1"), (16, 4, "4")]
 )
-def test_the_device_decides_the_instance_group(device: Device, kind: int) -> None:
-    """One instance, where it was asked for."""
-    [group] = parsed(ServingSpec(device=device)).instance_group
-    assert (group.kind, group.count) == (kind, 1)
+def test_the_cores_of_a_cpu_are_shared_out_among_instances(cores: int, count: int, threads: str) -> None:
+    """So that none waits for another in every layer; not more than four, for each holds the weights."""
+    config = parsed(ServingSpec(cores=cores))
+    assert [(group.kind, group.count) for group in config.instance_group] == [(pb.ModelInstanceGroup.KIND_CPU, count)]
+    assert {key: value.string_value for key, value in config.parameters.items()} == {"intra_op_thread_count": threads}
+
+
+def test_the_cores_of_a_server_that_is_not_known_are_its_own_affair() -> None:
+    """Two instances, and as many threads as its backend gives each."""
+    config = parsed(ServingSpec())
+    assert [(group.kind, group.count) for group in config.instance_group] == [(pb.ModelInstanceGroup.KIND_CPU, 2)]
+    assert "intra_op_thread_count" not in config.parameters
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        (ServingSpec(device=Device.GPU, cores=16), pb.ModelInstanceGroup.KIND_GPU),
+        (ServingSpec(variant=Variant.BF16, cores=16), pb.ModelInstanceGroup.KIND_CPU),
+    ],
+)
+def test_a_gpu_and_openvino_have_one_instance(spec: ServingSpec, kind: int) -> None:
+    """A GPU is shared by nobody, and OpenVINO shares the cores out itself."""
+    config = parsed(spec)
+    assert [(group.kind, group.count) for group in config.instance_group] == [(kind, 1)]
+    assert "intra_op_thread_count" not in config.parameters
 
 
 def test_a_model_is_written_whole(tmp_path) -> None:

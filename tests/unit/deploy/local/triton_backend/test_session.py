@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,20 @@ def model_dir(tmp_path: Path) -> Path:
 
 
 def test_options_default_as_in_the_official_backend() -> None:
-    """All optimisations, sequential, threads left to ONNX Runtime."""
+    """All optimisations, sequential."""
     options = session_options({})
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (0, 0)
+    assert options.inter_op_num_threads == 0
     assert options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
     assert options.graph_optimization_level == ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+
+@pytest.mark.parametrize(
+    ("groups", "threads"), [([], 6), ([{"count": 1}], 6), ([{"count": 2}], 3), ([{"count": 4}, {}], 1), ([{"count": 9}], 1)]
+)
+def test_instances_share_the_cores_out(monkeypatch: pytest.MonkeyPatch, groups: list[dict[str, int]], threads: int) -> None:
+    """Unlike the official backend, whose server has the machine to itself."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(6)))
+    assert session_options({"instance_group": groups}).intra_op_num_threads == threads
 
 
 def test_parameters_are_honoured() -> None:
