@@ -21,8 +21,8 @@ from training.tokens import PAD_ID
 SCHEMA_VERSION = 1
 BUCKETS = (16, 32, 64, 128, 256)
 """What a GPU's engines are compiled for: few shapes, each with batches as large as can be."""
-FINE_BUCKETS = (*range(6, 41, 2), *range(44, 65, 4), *range(72, 97, 8), *range(112, 129, 16), *range(160, 257, 32))
-"""For a CPU, which takes any shape and as long for padding as for text: 2 % of what is sent is padding, with `BUCKETS` 31 %."""
+FINE_BUCKETS = (*range(4, 49), *range(50, 73, 2), *range(76, 129, 4), *range(136, 257, 8))
+"""For a CPU, which takes any shape and as long for padding as for text: 0.6 % of what is sent is padding, with `BUCKETS` 31 %."""
 MAX_LENGTH = BUCKETS[-1]
 
 

@@ -154,8 +154,8 @@ class ScoreSettings(Section):
     """A described topic takes in this share of the background, unless the watchlist gives it a threshold."""
     buckets: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     """Lengths in tokens that texts are padded to, rising to the model's maximum; by default, and on TensorRT only, its own."""
-    batch_tokens: Count = 2048
-    """A batch is full at this many padded tokens."""
+    batch_tokens: Count = 512
+    """A batch is full at this many padded tokens. For CPUs: more do not fit their caches, and a GPU does more at once."""
     batch_texts: Count = 64
     """A batch is full at this many texts; at most the model's own limit."""
     deadline_ms: Count = 50
