@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 BUCKETS = (16, 32, 64, 128, 256)
 """What a GPU's engines are compiled for: few shapes, each with batches as large as can be."""
 FINE_BUCKETS = (*range(4, 49), *range(50, 73, 2), *range(76, 129, 4), *range(136, 257, 8))
-"""For a CPU, which takes any shape and as long for padding as for text: 0.6 % of what is sent is padding, with `BUCKETS` 31 %."""
+"""For a CPU, which takes any shape and as long for padding as for text: 0.6 % of what is sent is padding, for 31 %."""
 MAX_LENGTH = BUCKETS[-1]
 
 
