@@ -115,9 +115,10 @@ def _on_onnxruntime(spec: ServingSpec) -> dict[str, Any]:
     parameters = {} if spec.variant is Variant.FP32 else {"weights": spec.variant.value}
     if spec.device is Device.GPU:
         return {"backend": "onnxruntime", **_parameters(parameters), **_instances(spec.device, 1)}
-    count = min(spec.cores or _INSTANCES, _MOST_INSTANCES)
-    if spec.cores:
-        parameters["intra_op_thread_count"] = str(spec.cores // count)
+    count = _INSTANCES
+    if cores := spec.cores:  # as few as can be have nothing to do, and of the ways to that the one with most instances
+        count = max(range(min(cores, 2), min(cores, _MOST_INSTANCES) + 1), key=lambda count: (cores // count * count, count))
+        parameters["intra_op_thread_count"] = str(cores // count)
     return {"backend": "onnxruntime", **_parameters(parameters), **_instances(spec.device, count)}
 
 

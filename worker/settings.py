@@ -165,9 +165,9 @@ class ScoreSettings(Section):
     model_cost: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | None = None
     """Seconds that the model takes for a batch, a token, and a pair of a text's tokens, at best: what `tidings tune` found."""
     max_pending: Count = 4_000
-    """Messages in the worker; past it the partitions are paused."""
+    """Messages in the worker; past it nothing more is read."""
     max_pending_bytes: Count = 64 * 1024 * 1024
-    """Bytes of the messages in the worker; past it the partitions are paused."""
+    """Bytes of the messages in the worker; past it nothing more is read."""
     commit_interval_ms: Count = 100
     """Finished messages are published at least this often; a fifth as often while more comes than is done."""
     commit_messages: Count = 1_000

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-ENOUGH = 0.005
+ENOUGH = 0.001
 """Another edge must save this share of what is sent, or it is not worth a smaller batch."""
-MOST_EDGES = 40
+MOST_EDGES = 96
 _GOOD = 0.97
 """Of the best pace; of the ways that reach it the one that makes a message wait least is taken."""
 _COMMIT_MS = 30.0

@@ -67,7 +67,7 @@ def whole_worker(result: Result, stack: LocalStack, folder: Path) -> None:
     alone, whole = list[float](), list[float]()
     for _ in result.rounds():
         alone.append(triton_pace(url, batches))
-        site = Site(stack, folder / f"site-{len(whole)}")
+        site = Site(stack, folder / f"site-{len(whole)}", more={"TIDINGS_SCORE__BATCH_TOKENS": str(_BATCH_TOKENS)})
         site.fill(bodies(some(count)))
         with site.watching() as watcher, site.worker() as worker:
             whole.append(watcher.until(count, result.left_s, worker.require_alive).per_s)

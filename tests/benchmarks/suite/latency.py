@@ -39,7 +39,8 @@ rules:
 """
 SEVERE = "{name} is a disaster: the worst, most horrible, disgusting failure I have ever seen. I hate it."
 TICKERS = 8
-_LATENESS_S = "0"
+_LATENESS_S = "2"
+"""Two input partitions may be so far out of step; an alert waits as long for it."""
 _WARM_S, _WARM = 4.0, 300
 """A worker is warm after so many seconds at its full pace, or so many messages."""
 _PATIENCE_S = 15.0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,14 +54,14 @@ def engines() -> dict[str, Callable[[], Run]]:
         import openvino  # type: ignore[import-untyped] # noqa: F401, PLC0415 - an extra
     except ImportError:
         return found
-    return {**found, "openvino": _openvino}
+    return {**found, "openvino": _openvino, "openvino-per-core": _openvino_per_core}
 
 
 def _onnxruntime() -> Run:
     import onnxruntime as ort  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
 
     session = ort.InferenceSession(onnx_file(), providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})[0]
+    return lambda batch: session.run(None, _inputs(batch))[0]
 
 
 class InFlight:
@@ -87,24 +88,56 @@ def _onnxruntime_per_core() -> Run:
     """Each core has a batch of its own, so that none waits for another in every layer."""
     import onnxruntime as ort  # noqa: PLC0415 - an extra
 
-    cores, options = len(os.sched_getaffinity(0)), ort.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(onnx_file(), options, providers=["CPUExecutionProvider"])
-    pool = ThreadPoolExecutor(cores)
+    return _per_core([lambda batch: session.run(None, _inputs(batch))] * _cores())
 
-    def submit(batch: TokenBatch) -> Future[Any]:
-        return pool.submit(session.run, None, {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
 
-    return InFlight(submit, cores + 1)
+def _per_core(runs: Sequence[Run]) -> InFlight:
+    """Give each run a thread, and the next batch to whichever is free."""
+    pool, free = ThreadPoolExecutor(len(runs)), SimpleQueue[Run]()
+    for run in runs:
+        free.put(run)
+
+    def one(batch: TokenBatch) -> None:
+        run = free.get()
+        try:
+            run(batch)
+        finally:
+            free.put(run)
+
+    return InFlight(lambda batch: pool.submit(one, batch), len(runs) + 1)
+
+
+def _inputs(batch: TokenBatch) -> dict[str, NDArray[np.int64]]:
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _openvino() -> Run:
+    return _asking(_compiled({}).create_infer_request())
+
+
+def _openvino_per_core() -> Run:
+    """As many streams as cores, each with a thread of its own."""
+    made = _compiled({"NUM_STREAMS": str(_cores()), "INFERENCE_NUM_THREADS": str(_cores())})
+    return _per_core([_asking(made.create_infer_request()) for _ in range(_cores())])
+
+
+def _asking(request: Any) -> Run:
+    return lambda batch: request.infer(_inputs(batch))
+
+
+def _compiled(hints: dict[str, str]) -> Any:
     import openvino as ov  # noqa: PLC0415 - an extra
 
     # In float32 unless the contract says otherwise: by itself OpenVINO takes bfloat16 where the processor has it.
-    hints = {"INFERENCE_PRECISION_HINT": "bf16" if contract().model.precision == "bf16" else "f32"}
-    request = ov.Core().compile_model(onnx_file(), "CPU", hints).create_infer_request()
-    return lambda batch: request.infer({"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
+    precision = "bf16" if contract().model.precision == "bf16" else "f32"
+    return ov.Core().compile_model(onnx_file(), "CPU", {"INFERENCE_PRECISION_HINT": precision, **hints})
 
 
 def sorted_batches(rows: Rows, size: int) -> list[TokenBatch]:

@@ -26,7 +26,7 @@ from tests.benchmarks.suite.texts import bodies, some
 FOLDER = ROOT / "tests" / "benchmarks" / "peers"
 TIDINGS = "tidings"
 PLAIN = "plain"
-BATCH, WAIT_S = 32, 0.05
+BATCH, WAIT_S = 64, 0.05
 _START_S, _TURN_S = 60.0, 45.0
 """How long it may take until the first answer, and from then on."""
 _INSTALL_S = 180.0

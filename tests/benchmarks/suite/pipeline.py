@@ -29,7 +29,7 @@ def run(result: Result, folder: Path) -> None:
     options, way = result.options, best_way(result.options)
     engine = models.engines()[way.engine]()
     batches = models.sorted_batches(models.tokenised(CEILING_TEXTS), way.batch)
-    engine(batches[-1])
+    models.pace(engine, batches[-1:])
     result.details |= {"ceiling": way._asdict(), "messages": options.messages}
     with running({"kafka", "triton"}, folder) as stack:
         result.details["parts"] = stack.versions()

@@ -19,8 +19,8 @@ BROKER_BYTES_PER_S = 50e6
 """ASSUMED: what one broker takes in with three replicas, and leaves itself room."""
 MESSAGE_BYTES = 700
 """Input, prediction and a fifth of a signal, as JSON before compression."""
-PARTITION_PER_S = 5_000
-"""No partition should need more than half of what one worker does, so that it can catch up."""
+PARTITION_SHARE = 0.5
+"""No partition should need more than this share of what one worker does, so that it can catch up."""
 
 
 class Measured(NamedTuple):
@@ -52,7 +52,8 @@ def plan(one: Measured, rate: int) -> dict[str, Any]:
     """Return what this rate needs."""
     workers = math.ceil(rate / (one.worker_per_core * ROOM))
     alerts = math.ceil(rate * SIGNALS_PER_MESSAGE / (one.signals_per_s * ROOM))
-    partitions = max(workers, math.ceil(rate / PARTITION_PER_S))
+    partition = one.worker_per_core * PARTITION_SHARE
+    partitions = max(workers, math.ceil(rate / partition))
     return {
         "messages_per_s": rate,
         "gpus": math.ceil(rate / (GPU_TEXTS_PER_S * ROOM)),
@@ -65,7 +66,7 @@ def plan(one: Measured, rate: int) -> dict[str, Any]:
         "arithmetic": {
             "score_workers": f"{rate:,} / ({one.worker_per_core:,.0f} a core x {ROOM})",
             "alert_workers": f"{rate:,} x {SIGNALS_PER_MESSAGE} signals / ({one.signals_per_s:,.0f} x {ROOM})",
-            "partitions": f"one a worker, and at most {PARTITION_PER_S:,} messages a second each",
+            "partitions": f"one a worker, and at most {partition:,.0f} messages a second each",
             "gpus": f"{rate:,} / ({GPU_TEXTS_PER_S:,} assumed x {ROOM})",
             "brokers": f"{rate:,} x {MESSAGE_BYTES} bytes x 3 replicas / {BROKER_BYTES_PER_S / 1e6:.0f} MB/s assumed",
             "redis_shards": "a script takes a fifth of an alert worker's time; eight of those to a shard leave it room",

@@ -1,29 +1,38 @@
 """How it grows: with processes, and what a message costs as there is more of everything. With the constant model."""
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 from deploy.local.stack import LocalStack
+from tests.benchmarks.suite.alerts import BEGAN_MS, STEP_MS, signal
 from tests.benchmarks.suite.figures import figure, ratio
 from tests.benchmarks.suite.planning import plans
 from tests.benchmarks.suite.result import Result, read
-from tests.benchmarks.suite.stage import CONSTANT, Process, Site, metrics_of, running
+from tests.benchmarks.suite.stage import CONSTANT, RULES, Process, Site, metrics_of, running
 from tests.benchmarks.suite.texts import bodies, some
+from worker.alert.partition import PartitionMemory, Placed
+from worker.alert.rules import parse_rules
 
 PROCESSES = (1, 2, 4)
 _RUN_S = 60.0
 _PARTITIONS = 12
+_RULES = (1, 10, 50)
+_APPLIED = 500
+"""Signals in one script of the alert role."""
 
 
 class Case(NamedTuple):
-    """What there is more of: partitions, names watched, how often a text stands in a message, messages waiting."""
+    """What there is more of: partitions, names watched, aliases of each, repeats of a message's text, messages waiting."""
 
     name: str
     partitions: int = 6
     names: int = 1
+    aliases: int = 1
     repeats: int = 1
     backlog: float = 1.0
 
@@ -32,6 +41,7 @@ CASES = (
     Case("base"),
     Case("partitions=48", partitions=48),
     Case("names=10000", names=10_000),
+    Case("aliases=10", names=1_000, aliases=10),
     Case("length=8", repeats=8),
     Case("backlog=4", backlog=4.0),
 )
@@ -47,9 +57,14 @@ def run(result: Result, folder: Path) -> None:
                 paces[processes].append(_processes(stack, folder, processes, result))
             _tell(result, paces)
             if number == 0:
+                _by_rules(result)
                 _cases(stack, folder, result)
     found = {name: read(result.options.out, name) or {} for name in ("ceiling", "pipeline", "overhead", "alerts")}
     result.details["plan"] = plans({name: one.get("figures", {}) for name, one in found.items()})
+
+
+def _by_rules(result: Result) -> None:
+    result.details["signal_us_by_rules"] = {str(rules): round(signal_us(rules), 1) for rules in _RULES}
 
 
 def _cases(stack: LocalStack, folder: Path, result: Result) -> None:
@@ -71,8 +86,11 @@ def _processes(stack: LocalStack, folder: Path, processes: int, result: Result) 
     with ExitStack() as workers, site.watching() as watcher:
         started = [workers.enter_context(site.worker(module=CONSTANT)) for _ in range(processes)]
         _await_shares(started, min(_RUN_S, result.left_s))
-        site.fill(bodies(some(count)))
-        return watcher.until(count, min(_RUN_S, result.left_s), started[0].require_alive).per_s
+        filling = Thread(target=site.fill, args=(bodies(some(count)),), daemon=True)
+        filling.start()  # and what becomes visible meanwhile is seen when it does
+        pace = watcher.until(count, min(_RUN_S, result.left_s), started[0].require_alive).per_s
+        filling.join()
+        return pace
 
 
 def _await_shares(workers: Sequence[Process], limit_s: float) -> None:
@@ -111,7 +129,20 @@ def _case(stack: LocalStack, folder: Path, case: Case, result: Result) -> dict[s
 def _watchlist(case: Case) -> Iterator[str]:
     yield "entities:\n"
     for number in range(case.names):
-        yield f"  - name: Zentiq{number} Holdings\n    aliases: [Zentiq{number}]\n"
+        aliases = ", ".join(f"Zentiq{number}{'x' * more}" for more in range(case.aliases))
+        yield f"  - name: Zentiq{number} Holdings\n    aliases: [{aliases}]\n"
+
+
+def signal_us(rules: int, keys: int = 1_000, signals: int = 5_000) -> float:
+    """Return the processor time, in microseconds, of a signal under so many rules, decided upon in this process."""
+    lines = [RULES.partition("\n")[2].replace("share", f"share-{number}", 1) for number in range(rules)]
+    memory, drawn = PartitionMemory(parse_rules("rules:\n" + "".join(lines)), 5_000, 10), random.Random(0)
+    memory.learn([f"entity:{key}" for key in range(keys)], {})
+    placed = [Placed(n, signal(drawn.randrange(keys), n, BEGAN_MS + n * STEP_MS)) for n in range(signals)]
+    began_s = time.process_time()
+    for start in range(0, signals, _APPLIED):
+        memory.apply(placed[start : start + _APPLIED])
+    return (time.process_time() - began_s) / signals * 1e6
 
 
 def _tell(result: Result, paces: dict[int, list[float]]) -> None:

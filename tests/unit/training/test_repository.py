@@ -73,7 +73,7 @@ def test_requests_are_batched_dynamically() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "count", "threads"), [(1, 1, "1"), (2, 2, "1"), (3, 3, "1"), (4, 4, "1"), (6, 4, "1"), (16, 4, "4")]
+    ("cores", "count", "threads"), [(1, 1, "1"), (2, 2, "1"), (3, 3, "1"), (4, 4, "1"), (6, 3, "2"), (7, 3, "2"), (16, 4, "4")]
 )
 def test_the_cores_of_a_cpu_are_shared_out_among_instances(cores: int, count: int, threads: str) -> None:
     """So that none waits for another in every layer; not more than four, for each holds the weights."""
