@@ -1,0 +1,25 @@
+"""What a detector has learnt of a key, and how long that is kept."""
+
+import pytest
+
+from tests.unit.worker.alert.builders import rules, signal
+from tests.unit.worker.alert.test_decide import SHIFT, feed
+from worker.alert.decide import decide
+
+
+@pytest.mark.parametrize(("at_s", "is_known"), [(600, True), (609.999, True), (610, False)])
+def test_a_memory_is_lost_in_a_silence_as_long(at_s: float, is_known: bool) -> None:
+    """From the end of the last bucket with messages to the next, ten half-lives of 60 s: then it is as on the first day."""
+    later = [signal(at_s), signal(at_s + 10)]
+    known, _ = feed(rules(SHIFT), [signal(1), *later])
+    fresh, _ = feed(rules(SHIFT), later)
+    assert (known.rules["mood"].memory != fresh.rules["mood"].memory) is is_known
+
+
+@pytest.mark.parametrize(("watermark_ms", "is_known"), [(600_000, True), (610_000, False)])
+def test_a_memory_is_lost_without_a_message_too(watermark_ms: int, is_known: bool) -> None:
+    """Where a rule looks at a key that is silent."""
+    found = rules(SHIFT + "    no_data: fire\n")
+    state, _ = feed(found, [signal(1), signal(12)])
+    state = decide(found, state, None, watermark_ms + 10_000).state
+    assert (state.rules["mood"].memory is not None) is is_known

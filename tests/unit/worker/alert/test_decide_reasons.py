@@ -1,0 +1,89 @@
+"""Why: the reason that goes with every decision, rule by rule, and what a tick changes besides."""
+
+import pytest
+
+from tests.unit.worker.alert.builders import RULE, rules
+from tests.unit.worker.alert.test_decide import FRESH, SLOW, bad, feed, good
+from worker.alert.decide import Decision, acknowledge, decide, silence
+from worker.alert.rules import RuleSet
+from worker.alert.suppression import Suppression
+from worker.messages import Acknowledge, Signal, Silence
+
+OWN = RULE + "    scope: {entities: acme}\n"
+
+
+def in_force(said: Silence) -> Suppression:
+    """A silence."""
+    found = Suppression()
+    found.take(said, 0)
+    return found
+
+
+def reasons(decision: Decision) -> list[tuple[str, str]]:
+    """As they stand."""
+    return [tuple(reason) for reason in decision.reasons]
+
+
+@pytest.mark.parametrize(
+    ("found", "signals", "first", "second"),
+    [
+        (rules(), good(1), "no_data", "no_data"),
+        (rules(SLOW), bad(1, 2, 3, 4, 12), "data_ended", "no_data"),
+        (rules(OWN), bad(1, 2, 3, 4, 10), "went_silent", "still_silent"),
+    ],
+)
+def test_a_tick_says_what_it_did(found: RuleSet, signals: list[Signal], first: str, second: str) -> None:
+    """To each rule that has heard of the key, and covers it; another one says something else of it."""
+    state, _ = feed(found, signals)
+    once = silence(found, state, 500_000)
+    assert reasons(once) == [("bad-press", first)]
+    assert reasons(silence(found, once.state, 600_000)) == [("bad-press", second)]
+
+
+def test_a_tick_tells_what_keeps_a_stale_alert_quiet() -> None:
+    """What began since it went stale, and what ended, at the time of the tick."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    quiet = Silence("s", ("entity=acme",), 900_000, "kim", "premiere", 0)
+    stale = silence(rules(), state, 500_000).state
+    begun = silence(rules(), stale, 600_000, in_force(quiet))
+    assert [(e.change, e.reason, e.at_ms, e.alert_id) for e in begun.events] == [
+        ("suppressed", "silenced", 600_000, fired.alert_id)
+    ]
+    ended = silence(rules(), begun.state, 900_000, in_force(quiet))
+    assert [(e.change, e.reason, e.at_ms) for e in ended.events] == [("unsuppressed", "silence_ended", 900_000)]
+
+
+def test_acknowledging_says_what_it_did() -> None:
+    """Of the rule whose alert it is; of none where it is not open. Who has an alert has it when it goes stale, too."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    said = Acknowledge("entity:acme", fired.alert_id, "kim", "on it", 5)
+    taken = acknowledge(rules(), state, said, 12_000)
+    assert reasons(taken) == [("bad-press", "acknowledged")]
+    assert reasons(acknowledge(rules(), FRESH, said, 12_000)) == [("", "not_open")]
+    (stale,) = silence(rules(), taken.state, 500_000).events
+    assert stale.acknowledgement == taken.events[0].acknowledgement is not None
+
+
+def test_a_changed_rule_says_so_and_forgets_nothing_of_its_alert() -> None:
+    """Who takes it upon themselves afterwards has the same alert; signals that came too late are counted on."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10, 3))
+    stricter = rules(RULE.replace("min_messages: 4", "min_messages: 5"))
+    changed = decide(stricter, state, None, 19_000)
+    assert reasons(changed) == [("bad-press", "rule_changed")]
+    assert changed.state.rules["bad-press"].late == 1
+    taken = acknowledge(stricter, changed.state, Acknowledge("entity:acme", fired.alert_id, "kim", "on it", 5), 19_000)
+    assert [(event.change, event.alert_id) for event in taken.events] == [("acknowledged", fired.alert_id)]
+
+
+def test_a_removed_rule_says_so() -> None:
+    """Its alert's last event has the id of every other end, and the time at which the rule was found to be gone."""
+    state, (fired,) = feed(rules(), bad(1, 2, 3, 4, 10))
+    decision = decide(rules(RULE.replace("bad-press", "other")), state, None, 23_456)
+    assert [(event.id, event.at_ms) for event in decision.events] == [(f"{fired.alert_id}-resolved", 23_456)]
+    assert reasons(decision) == [("bad-press", "rule_removed")]
+
+
+def test_an_event_has_its_rules_link() -> None:
+    """With the places in it filled in, from the event itself."""
+    _, (fired,) = feed(rules(RULE + "    link: 'https://dash/{alert_id}?from={start_ms}'\n"), bad(1, 2, 3, 4, 10))
+    assert fired.link == f"https://dash/{fired.alert_id}?from=-40000"
