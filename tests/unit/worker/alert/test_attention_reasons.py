@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.worker.alert.builders import RULE, event, rules
 from worker.alert.attention import Attended, quieted, suppress
-from worker.alert.lifecycle import Life, Muted
+from worker.alert.lifecycle import Life, Muted, Reason
 from worker.alert.state import RuleState
 from worker.alert.suppression import Suppression
 from worker.messages import Acknowledgement, Inhibitor, Silence
@@ -44,7 +44,7 @@ def silence(name: str) -> Silence:
         (state("silence", "silence:s"), [silence("s")], "still_suppressed"),
     ],
 )
-def test_nothing_is_told_and_nothing_changes(before: RuleState, said: list[Silence | Inhibitor], reason: str) -> None:
+def test_nothing_is_told_and_nothing_changes(before: RuleState, said: list[Silence | Inhibitor], reason: Reason) -> None:
     """Where there is no open alert, where nothing keeps it quiet, its own word included, or what did so before."""
     assert suppress(before, in_force(*said), 70_000) == Attended(before, reason, None)
 

@@ -193,6 +193,7 @@ def test_alert_ids_do_not_clash() -> None:
     """Rule, key and start all tell."""
     ids = {alert_id(rule, key, at) for rule in ("a", "b") for key in ("a", "b") for at in (1, 2)}
     assert len(ids) == 8
+    assert alert_id("a", "b", 1) == "332d4741402e1780", "as it ever was: alerts that are open have one"
 
 
 LATENESS_MS = 15_000

@@ -23,3 +23,9 @@ def test_a_memory_is_lost_without_a_message_too(watermark_ms: int, is_known: boo
     state, _ = feed(found, [signal(1), signal(12)])
     state = decide(found, state, None, watermark_ms + 10_000).state
     assert (state.rules["mood"].memory is not None) is is_known
+
+
+def test_what_no_window_will_hold_again_is_forgotten() -> None:
+    """Five buckets of ten seconds: what the next look will see, and no more, so that a key's state stays small."""
+    state, _ = feed(rules(), [signal(at_s, "positive") for at_s in range(5, 100, 10)])
+    assert [bucket.start_ms for bucket in state.rules["bad-press"].buckets] == [50_000, 60_000, 70_000, 80_000, 90_000]

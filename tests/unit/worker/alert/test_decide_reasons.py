@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.unit.worker.alert.builders import RULE, rules
+from tests.unit.worker.alert.builders import RULE, rules, signal
 from tests.unit.worker.alert.test_decide import FRESH, SLOW, bad, feed, good
-from worker.alert.decide import Decision, acknowledge, decide, silence
+from worker.alert.decide import Decision, Look, acknowledge, decide, silence
 from worker.alert.rules import RuleSet
 from worker.alert.suppression import Suppression
 from worker.messages import Acknowledge, Signal, Silence
@@ -21,7 +21,7 @@ def in_force(said: Silence) -> Suppression:
 
 def reasons(decision: Decision) -> list[tuple[str, str]]:
     """As they stand."""
-    return [tuple(reason) for reason in decision.reasons]
+    return [(rule, reason) for rule, reason in decision.reasons]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,8 @@ def test_acknowledging_says_what_it_did() -> None:
     assert reasons(acknowledge(rules(), FRESH, said, 12_000)) == [("", "not_open")]
     (stale,) = silence(rules(), taken.state, 500_000).events
     assert stale.acknowledgement == taken.events[0].acknowledgement is not None
+    (back,) = feed(rules(), [*bad(11, 12, 13, 14), signal(20)], silence(rules(), taken.state, 500_000).state, 12_000)[1]
+    assert (back.state, back.episode, back.revision) == ("firing", 2, 1)
 
 
 def test_a_changed_rule_says_so_and_forgets_nothing_of_its_alert() -> None:
@@ -85,5 +87,26 @@ def test_a_removed_rule_says_so() -> None:
 
 def test_an_event_has_its_rules_link() -> None:
     """With the places in it filled in, from the event itself."""
-    _, (fired,) = feed(rules(RULE + "    link: 'https://dash/{alert_id}?from={start_ms}'\n"), bad(1, 2, 3, 4, 10))
-    assert fired.link == f"https://dash/{fired.alert_id}?from=-40000"
+    _, (fired,) = feed(rules(RULE + "    link: 'https://dash/{alert_key}/{alert_id}?from={start_ms}'\n"), bad(1, 2, 3, 4, 10))
+    assert fired.link == f"https://dash/entity%3Aacme/{fired.alert_id}?from=-40000"
+
+
+def test_a_look_says_what_it_came_to() -> None:
+    """The last of several boundaries, for each rule, and an observer hears of each of them."""
+    state, _ = feed(rules(), bad(1, 2, 3, 4))
+    seen = list[Look]()
+    decision = decide(rules(), state, None, 29_999, seen.append)
+    assert reasons(decision) == [("bad-press", "still_breaching")]
+    assert [(look.rule, look.alert_key, look.scene.at_ms, look.step.reason) for look in seen] == [
+        (rules().rules[0], "entity:acme", 10_000, "threshold_passed"),
+        (rules().rules[0], "entity:acme", 20_000, "still_breaching"),
+    ]
+
+
+def test_silences_before_a_message_from_far_ahead_are_told() -> None:
+    """Where much lateness is allowed, a message may lie beyond a gap that is passed over: what began in it is told in order."""
+    state, _ = feed(rules(), bad(1, 2, 3, 4, 10))
+    ahead = decide(rules(), state, signal(900), 10_000).state
+    quiet = in_force(Silence("s", ("entity=acme",), 400_000, "kim", "premiere", 301_000))
+    told = decide(rules(), ahead, None, 910_000, None, quiet).events
+    assert [(event.change, event.at_ms) for event in told] == [("suppressed", 310_000), ("unsuppressed", 400_000)]
