@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.worker.alert.builders import rules, signal
-from tests.unit.worker.alert.test_decide import SHIFT, feed
+from tests.unit.worker.alert.test_decide import FRESH, SHIFT, feed
 from worker.alert.decide import decide
 
 
@@ -29,3 +29,20 @@ def test_what_no_window_will_hold_again_is_forgotten() -> None:
     """Five buckets of ten seconds: what the next look will see, and no more, so that a key's state stays small."""
     state, _ = feed(rules(), [signal(at_s, "positive") for at_s in range(5, 100, 10)])
     assert [bucket.start_ms for bucket in state.rules["bad-press"].buckets] == [50_000, 60_000, 70_000, 80_000, 90_000]
+
+
+def test_a_key_that_came_too_late_is_looked_at_as_any_other() -> None:
+    """All that is known of it is that it was late."""
+    late = decide(rules(), FRESH, signal(3), 25_000).state
+    assert late.rules["bad-press"].late == 1
+    again = decide(rules(), late, None, 50_000)
+    assert (again.events, again.state.due_ms, again.state.rules["bad-press"].late) == ((), None, 1)
+
+
+def test_an_alert_outlives_its_messages() -> None:
+    """Looked at again and again without one, it is due at every boundary."""
+    state, _ = feed(rules(), [signal(at_s) for at_s in (1, 2, 3, 4, 10)])
+    for watermark_ms in (3_600_000, 3_700_000, 3_800_000):
+        decision = decide(rules(), state, None, watermark_ms)
+        state = decision.state
+        assert (decision.events, state.due_ms, state.rules["bad-press"].buckets) == ((), watermark_ms + 10_000, ())

@@ -107,6 +107,24 @@ def test_silences_before_a_message_from_far_ahead_are_told() -> None:
     """Where much lateness is allowed, a message may lie beyond a gap that is passed over: what began in it is told in order."""
     state, _ = feed(rules(), bad(1, 2, 3, 4, 10))
     ahead = decide(rules(), state, signal(900), 10_000).state
-    quiet = in_force(Silence("s", ("entity=acme",), 400_000, "kim", "premiere", 301_000))
+    quiet = in_force(Silence("s", ("entity=acme",), 400_000, "kim", "premiere", 300_001))
     told = decide(rules(), ahead, None, 910_000, None, quiet).events
     assert [(event.change, event.at_ms) for event in told] == [("suppressed", 310_000), ("unsuppressed", 400_000)]
+
+
+@pytest.mark.parametrize(("at_s", "intake"), [(10, "counted"), (9, "late")])
+def test_a_signal_that_comes_with_a_look_has_its_own_reason(at_s: float, intake: str) -> None:
+    """First what became of it, then what the look came to."""
+    state, _ = feed(rules(), bad(1, 2, 3, 4))
+    decision = decide(rules(), state, signal(at_s), 10_000)
+    assert reasons(decision) == [("bad-press", intake), ("bad-press", "threshold_passed")]
+
+
+def test_a_signal_of_another_rule_ends_the_alert_of_one_that_is_gone() -> None:
+    """However little there is to look at: it is not counted past it in silence."""
+    two = rules(RULE + RULE.replace("rules:", "").replace("bad-press", "gone"))
+    state, fired = feed(two, bad(1, 2, 3, 4, 10))
+    assert [event.rule for event in fired] == ["bad-press", "gone"]
+    decision = decide(rules(), state, signal(11), 11_000)
+    assert [(event.rule, event.reason) for event in decision.events] == [("gone", "rule_removed")]
+    assert reasons(decision) == [("bad-press", "counted"), ("gone", "rule_removed")]
