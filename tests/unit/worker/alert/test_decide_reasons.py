@@ -120,6 +120,11 @@ def test_a_signal_that_comes_with_a_look_has_its_own_reason(at_s: float, intake:
     assert reasons(decision) == [("bad-press", intake), ("bad-press", "threshold_passed")]
 
 
+def test_a_key_that_is_new_is_no_changed_rule() -> None:
+    """All that is said of its first signal is what became of it."""
+    assert reasons(decide(rules(), FRESH, signal(1), 1_000)) == [("bad-press", "counted")]
+
+
 def test_a_signal_of_another_rule_ends_the_alert_of_one_that_is_gone() -> None:
     """However little there is to look at: it is not counted past it in silence."""
     two = rules(RULE + RULE.replace("rules:", "").replace("bad-press", "gone"))

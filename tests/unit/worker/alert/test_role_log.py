@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.unit.worker.alert.builders import rules
 from tests.unit.worker.alert.test_role import BAD, FIRING, P0, TOPIC, Bench, LosingSource, UnsteadyStore, at
+from tests.unit.worker.alert.test_role_attention import INHIBIT, SOURCE, TWO, Two, fired
 from tests.unit.worker.alert.test_role_holding import Shut
 from worker.alert.role import AlertRole
-from worker.messages import TopicPartition
+from worker.errors import RetryableError
+from worker.messages import AlertEvent, TopicPartition
 from worker.ports import AlertCommit, StreamPart
 
 NAME = "sentiment.signals-0"
@@ -179,3 +182,21 @@ def test_a_position_that_was_lost_is_told_of() -> None:
     bench.lose_group()
     told = line("the relay's position was lost, and is taken from the record", partition=NAME, position=5)
     assert told in heard(bench.role().run_until_idle)
+
+
+def test_sources_are_told_of() -> None:
+    """Which alert keeps others quiet from now on; and that it could not be said, where the store does not answer."""
+    bench = Two(TWO)
+    role = fired(bench)
+    alert = bench.last(SOURCE)
+
+    def failing(_: TopicPartition) -> Mapping[str, AlertEvent]:
+        raise RetryableError("gone")
+
+    known, bench.store.open_alerts = bench.store.open_alerts, failing  # type: ignore[method-assign]
+    role._replace_rules(rules(INHIBIT))
+    assert heard(lambda: role.step(0, 0)) == [line("open alerts could not be looked at", error="gone")]
+    bench.store.open_alerts = known  # type: ignore[method-assign]
+    told = line("inhibiting", "info", partition=NAME, alert_id=alert.alert_id, rule="worst")
+    assert heard(lambda: role.step(0, 0)) == [told]
+    assert heard(lambda: role.step(0, 0)) == []
