@@ -102,6 +102,21 @@ def test_a_partition_that_another_took_is_told_of() -> None:
     assert "stored offset is not 4" in told["error"]
 
 
+def test_a_partition_that_goes_while_the_store_is_away_is_told_of() -> None:
+    """What was in hand of it is given up."""
+    bench = Bench()
+    bench.send(at(1))
+    source = bench.source()
+    role = bench.role(source, store_pause_s=0.0)
+    role.step(0, 0)
+    bench.store.trouble, bench.store.meanwhile = ["before"], lambda: source.expect(set(), lost=False)
+    assert heard(lambda: role.step(0, 0)) == [
+        line("alert store unavailable", attempt=1, error=BEFORE),
+        line("partitions revoked", "info", partitions=[NAME]),
+        line("partition fenced", partition=NAME, error=f"{NAME} was let go while the store did not answer"),
+    ]
+
+
 def test_a_stop_while_the_store_is_away_leaves_signals_for_later() -> None:
     """They are read again by whoever comes next."""
     bench, role = working()
