@@ -122,12 +122,15 @@ def test_duplicates_count_only_where_the_rule_says_so() -> None:
 
 
 def test_scope_filters_signals() -> None:
-    """Signals of another source or kind do not count."""
+    """Signals of another source, kind or label do not count."""
     tweets = rules(RULE + "    scope: {source: blog, kind: news}\n")
     state, events = feed(tweets, bad(1, 2, 3, 4, 10))
     assert (state.rules, events) == ({}, [])
     _, events = feed(tweets, [signal(at_s, source="blog", kind="news") for at_s in (1, 2, 3, 4, 10)])
     assert len(events) == 1
+    gloomy = rules(RULE + "    scope: {label: negative}\n")
+    assert feed(gloomy, good(1))[0].rules == {}
+    assert len(feed(gloomy, [*good(1), *bad(1, 2, 3, 4, 10)])[1]) == 1
 
 
 def test_few_messages_set_no_timer() -> None:

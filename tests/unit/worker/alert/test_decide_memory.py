@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.worker.alert.builders import rules, signal
+from tests.unit.worker.alert.builders import RULE, rules, signal
 from tests.unit.worker.alert.test_decide import FRESH, SHIFT, feed
 from worker.alert.decide import decide
 
@@ -37,6 +37,21 @@ def test_a_key_that_came_too_late_is_looked_at_as_any_other() -> None:
     assert late.rules["bad-press"].late == 1
     again = decide(rules(), late, None, 50_000)
     assert (again.events, again.state.due_ms, again.state.rules["bad-press"].late) == ((), None, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages", "due_ms"),
+    [
+        (RULE, 4, 20_000),
+        (RULE, 3, None),
+        (SHIFT, 4, None),
+        (RULE + "    no_data: fire\n", 3, 20_000),
+    ],
+)
+def test_a_key_is_woken_where_something_can_change_without_a_message(text: str, messages: int, due_ms: int | None) -> None:
+    """Messages leave a window, and enough are left for the rest to be too much; or their want is what the rule is about."""
+    state, _ = feed(rules(text), [signal(at_s, "positive") for at_s in range(1, messages + 1)])
+    assert decide(rules(text), state, None, 10_000).state.due_ms == due_ms
 
 
 def test_an_alert_outlives_its_messages() -> None:
