@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -57,6 +58,20 @@ def test_a_sample_is_of_its_message() -> None:
     )
     for buckets in (ring([item]), windows.add_all((), [item], BUCKET_MS)):
         assert buckets[0].samples == (Sample("m", "words", -0.7, "s", 1_500, Origin("t", 3, 4), 0.2),)
+
+
+@pytest.mark.parametrize(
+    ("came", "kept"),
+    [
+        ([(-0.9, 1), (-0.8, 2), (-0.5, 3), (-0.6, 4)], [(-0.9, 1), (-0.8, 2), (-0.6, 4)]),
+        ([(-0.5, 2), (-0.5, 3), (-0.5, 4), (-0.5, 1)], [(-0.5, 1), (-0.5, 2), (-0.5, 3)]),
+        ([(-0.9, 1), (-0.8, 2), (-0.7, 3), (-0.6, 4)], [(-0.9, 1), (-0.8, 2), (-0.7, 3)]),
+    ],
+)
+def test_a_fourth_sample_takes_the_place_of_the_last(came: list[tuple[float, int]], kept: list[tuple[float, int]]) -> None:
+    """Where it is more negative, or as much so and earlier."""
+    (bucket,) = ring([signal(at_s, score=score) for score, at_s in came])
+    assert [(sample.score, sample.event_time_ms // 1_000) for sample in bucket.samples] == kept
 
 
 def test_of_equally_negative_messages_the_first_by_time_and_place_go_first() -> None:
