@@ -25,6 +25,21 @@ def test_a_memory_is_lost_without_a_message_too(watermark_ms: int, is_known: boo
     assert (state.rules["mood"].memory is not None) is is_known
 
 
+@pytest.mark.parametrize(("at_s", "told"), [(600, ["firing"]), (700, [])])
+def test_a_past_that_is_forgotten_is_held_against_nobody(at_s: int, told: list[str]) -> None:
+    """The first messages after a silence that long are no fall below what was usual before it."""
+    calm = [signal(at, "positive") for at in range(1, 60)]
+    _, events = feed(rules(SHIFT), [*calm, *[signal(at_s + number / 10) for number in range(30)], signal(at_s + 10)])
+    assert [event.state for event in events] == told
+
+
+def test_what_leaves_a_window_can_make_the_rest_too_much() -> None:
+    """Four bad ones of seven are not, and four of four are: when the good ones leave, without another message."""
+    good = [signal(at_s, "positive") for at_s in (1, 2, 3)]
+    _, events = feed(rules(), [*good, *[signal(at_s) for at_s in (11, 12, 13, 14)], signal(100, "neutral")])
+    assert [(event.state, event.at_ms) for event in events] == [("firing", 60_000)]
+
+
 def test_what_no_window_will_hold_again_is_forgotten() -> None:
     """Five buckets of ten seconds: what the next look will see, and no more, so that a key's state stays small."""
     state, _ = feed(rules(), [signal(at_s, "positive") for at_s in range(5, 100, 10)])
