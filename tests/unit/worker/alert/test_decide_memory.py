@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.worker.alert.builders import RULE, rules, signal
-from tests.unit.worker.alert.test_decide import FRESH, SHIFT, feed
+from tests.unit.worker.alert.test_decide import FRESH, SHIFT, SINGLE, feed
 from worker.alert.decide import decide
 
 
@@ -60,7 +60,8 @@ def test_a_key_that_came_too_late_is_looked_at_as_any_other() -> None:
         (RULE, 4, 20_000),
         (RULE, 3, None),
         (SHIFT, 4, None),
-        (RULE + "    no_data: fire\n", 3, 20_000),
+        (SINGLE, 1, None),
+        (SINGLE + "    no_data: fire\n", 1, 20_000),
     ],
 )
 def test_a_key_is_woken_where_something_can_change_without_a_message(text: str, messages: int, due_ms: int | None) -> None:
