@@ -133,6 +133,15 @@ def test_a_tail_is_never_too_steep_nor_a_bar_below_nothing() -> None:
     assert state.scales[0].bar == pytest.approx(0.001 + 0.02 * 19 / 14)
 
 
+def test_a_ratio_at_the_bar_does_not_pass_it() -> None:
+    """As where a bar has fallen to nothing, and there are just as many messages as usual."""
+    scales = (ScaleState(20.0, 20.0, 0.0, 0.5, 1.0),) * 2
+    usual = CountBaseline(29 * HOUR_MS, 10, 19.5, 1.0, only(5, 2.0), only(5, 0.0), scales)
+    state, reading = step(PARAMETERS, usual, 29 * HOUR_MS, 20)
+    assert reading.ratio == 1.0
+    assert state.scales == scales
+
+
 def test_silence_of_thirty_hours() -> None:
     """The hours from five to ten come twice, the others once; level and weights as after as many empty buckets."""
     state = skip(PARAMETERS, past(), 59 * HOUR_MS)
