@@ -133,6 +133,19 @@ def test_a_tail_is_never_too_steep_nor_a_bar_below_nothing() -> None:
     assert state.scales[0].bar == pytest.approx(0.001 + 0.02 * 19 / 14)
 
 
+def test_what_is_usual_at_an_hour() -> None:
+    """Twice the level at five, the level itself at an hour of which nothing is known."""
+    assert expectation(PARAMETERS, past(), 29 * HOUR_MS) == pytest.approx(20.0)
+    assert expectation(PARAMETERS, past(), 30 * HOUR_MS) == pytest.approx(10.0)
+
+
+def test_a_tail_forgets_with_each_excess() -> None:
+    """Of three units of excess in two passes, as much of both."""
+    state, _ = step(PARAMETERS, past(bars=(9.0, 0.5)), 29 * HOUR_MS, 80)
+    keep = 1 - TAIL_RATE / 0.05
+    assert figures(state.scales[1:])[3:] == pytest.approx([keep * 3 + log(47 / 17) - 0.5, keep * 2 + 1])
+
+
 def test_a_ratio_at_the_bar_does_not_pass_it() -> None:
     """As where a bar has fallen to nothing, and there are just as many messages as usual."""
     scales = (ScaleState(20.0, 20.0, 0.0, 0.5, 1.0),) * 2
