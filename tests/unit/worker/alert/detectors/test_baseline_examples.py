@@ -165,6 +165,14 @@ def test_silence_of_thirty_hours() -> None:
     assert state.slot_weights == pytest.approx([1.75 if hour == 5 else 1.5 if 5 < hour < 11 else 1.0 for hour in range(24)])
 
 
+def test_silence_over_midnight() -> None:
+    """From ten in the evening to three: these five hours are half forgotten, the others not at all."""
+    known = CountBaseline(22 * HOUR_MS, 10, 20.0, 1.05, (8.0,) * 24, (2.0,) * 24, past().scales)
+    state = skip(PARAMETERS, known, 27 * HOUR_MS)
+    assert state.slot_sums == tuple(4.0 if hour in {22, 23, 0, 1, 2} else 8.0 for hour in range(24))
+    assert [weight for hour, weight in enumerate(state.slot_weights) if 3 <= hour < 22] == [2.0] * 19
+
+
 @pytest.mark.parametrize(
     ("buckets", "hours", "fall"),
     [
