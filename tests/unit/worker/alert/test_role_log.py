@@ -205,7 +205,7 @@ def test_sources_are_told_of() -> None:
     role = fired(bench)
     alert = bench.last(SOURCE)
 
-    def failing(_: TopicPartition) -> Mapping[str, AlertEvent]:
+    def failing(_: TopicPartition) -> dict[str, AlertEvent]:
         raise RetryableError("gone")
 
     known, bench.store.open_alerts = bench.store.open_alerts, failing  # type: ignore[method-assign]
