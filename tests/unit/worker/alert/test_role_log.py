@@ -199,7 +199,7 @@ def test_a_position_that_was_lost_is_told_of() -> None:
     assert told in heard(bench.role().run_until_idle)
 
 
-def test_sources_are_told_of() -> None:
+def test_sources_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which alert keeps others quiet from now on; and that it could not be said, where the store does not answer."""
     bench = Two(TWO)
     role = fired(bench)
@@ -208,10 +208,10 @@ def test_sources_are_told_of() -> None:
     def failing(_: TopicPartition) -> dict[str, AlertEvent]:
         raise RetryableError("gone")
 
-    known, bench.store.open_alerts = bench.store.open_alerts, failing  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.store, "open_alerts", failing)
     role._replace_rules(rules(INHIBIT))
     assert heard(lambda: role.step(0, 0)) == [line("open alerts could not be looked at", error="gone")]
-    bench.store.open_alerts = known  # type: ignore[method-assign]
+    monkeypatch.undo()
     told = line("inhibiting", "info", partition=NAME, alert_id=alert.alert_id, rule="worst")
     assert heard(lambda: role.step(0, 0)) == [told]
     assert heard(lambda: role.step(0, 0)) == []
