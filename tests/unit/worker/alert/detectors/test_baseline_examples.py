@@ -165,6 +165,12 @@ def test_silence_of_thirty_hours() -> None:
     assert state.slot_weights == pytest.approx([1.75 if hour == 5 else 1.5 if 5 < hour < 11 else 1.0 for hour in range(24)])
 
 
+def test_a_bucket_out_of_order_is_refused() -> None:
+    """With both times, so that somebody can find out how it came."""
+    with pytest.raises(ValueError, match=r"^a bucket that starts at 100800000 comes after one that ends at 104400000$"):
+        step(PARAMETERS, past(), 28 * HOUR_MS, 1)
+
+
 def test_silence_over_midnight() -> None:
     """From ten in the evening to three: these five hours are half forgotten, the others not at all."""
     known = CountBaseline(22 * HOUR_MS, 10, 20.0, 1.05, (8.0,) * 24, (2.0,) * 24, past().scales)
