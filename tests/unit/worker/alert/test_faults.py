@@ -1,7 +1,10 @@
 import pytest
+from pydantic import Field, ValidationError
 
-from worker.alert.faults import Fault, did_you_mean
+from worker.alert.faults import Fault, did_you_mean, faults_of
+from worker.alert.parameters import Part
 from worker.alert.rules import RulesError, parse_rules
+from worker.alert.yaml_lines import Lines
 
 DETECTOR = "detector: {type: share}"
 
@@ -183,6 +186,27 @@ def test_a_fault_is_one_line() -> None:
     """File, line, field and problem, what there is of it."""
     assert str(Fault("r.yaml", 3, "rules[0].for", "wrong")) == "r.yaml:3: rules[0].for: wrong"
     assert str(Fault("r.yaml", 0, "", "cannot be read")) == "r.yaml: cannot be read"
+
+
+class Leaf(Part):
+    """A part of a part."""
+
+    colour: str = ""
+
+
+class Node(Part):
+    """A part that holds parts of its own kind, as a route of alerts does."""
+
+    nodes: list["Node"] = Field(default_factory=list)
+    leaf: Leaf = Leaf()
+
+
+def test_where_a_field_belongs_is_found_past_parts_of_the_same_kind() -> None:
+    """They are not looked through for ever, and what comes after them is."""
+    with pytest.raises(ValidationError) as refused:
+        Node.model_validate({"colour": "red"})
+    (fault,) = faults_of(refused.value, Node, "r.yaml", Lines({(): 1}))
+    assert fault == Fault("r.yaml", 1, "colour", "no such field; it belongs into `leaf`. Known here: leaf, nodes")
 
 
 def test_only_what_is_near_is_asked_about() -> None:
