@@ -166,6 +166,7 @@ def test_a_long_value_is_cut(letters: int, shown: str) -> None:
     ("text", "expected"),
     [
         ("rule: []", [(1, "rules", "missing (At least one rule"), (1, "rule", "no such field; did you mean `rules`?")]),
+        ("X: []", [(1, "rules", "missing (At least one rule"), (1, "X", "no such field. Known here: inhibit, rules")]),
         ("rules: []", [(1, "rules", "expected at least one")]),
         ("rules: {a: b}", [(1, "rules", "expected a list, not {'a': 'b'}")]),
         ("rules: [1]", [(1, "rules[0]", "expected a mapping, not 1")]),
