@@ -167,6 +167,7 @@ def test_a_list_has_its_description_and_no_bounds_of_texts() -> None:
         ],
     }
     assert rules_schema()["title"] == "Tidings alert rules"
+    assert models["Rule"]["properties"]["detector"].keys() == {"oneOf"}, "what discriminates is OpenAPI's word"
     assert rules_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
