@@ -198,16 +198,15 @@ class Leaf(Part):
 class Node(Part):
     """A part that holds parts of its own kind, as a route of alerts does."""
 
-    nodes: list["Node"] = Field(default_factory=list)
-    leaf: Leaf = Leaf()
+    nodes: list["Node | Leaf"] = Field(default_factory=list)
 
 
 def test_where_a_field_belongs_is_found_past_parts_of_the_same_kind() -> None:
-    """They are not looked through for ever, and what comes after them is."""
+    """They are not looked through for ever, and what stands beside them is."""
     with pytest.raises(ValidationError) as refused:
         Node.model_validate({"colour": "red"})
     (fault,) = faults_of(refused.value, Node, "r.yaml", Lines({(): 1}))
-    assert fault == Fault("r.yaml", 1, "colour", "no such field; it belongs into `leaf`. Known here: leaf, nodes")
+    assert fault == Fault("r.yaml", 1, "colour", "no such field; it belongs into `nodes`. Known here: nodes")
 
 
 def test_only_what_is_near_is_asked_about() -> None:
