@@ -26,6 +26,8 @@ def _field(name: str, field: dict[str, Any]) -> dict[str, Any]:
     said = {key: value for key, value in field.items() if key not in {"title", "default", "discriminator"}}
     if "patternProperties" in said:
         said["additionalProperties"] = False
+    if said.get("items", {}).get("type") == "string":
+        said["anyOf"] = [{key: said.pop(key) for key in ("type", "items", "minLength") if key in said}]
     if "anyOf" in said:
         said["anyOf"] = _with_single(said["anyOf"])
     default = field.get("default")
@@ -39,7 +41,7 @@ def _with_single(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     lists = [choice for choice in choices if choice.get("type") == "array"]
     for choice in lists:
         choice.pop("uniqueItems", None)
-        choice["minItems"] = choice.pop("minLength", 1)
+        choice["minItems"] = choice.pop("minLength", 0)
     return [*choices, *(choice["items"] for choice in lists)]
 
 

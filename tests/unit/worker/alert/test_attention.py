@@ -220,7 +220,10 @@ def test_what_is_in_force_is_said_again() -> None:
     said = one.memory.standing()
     assert said == Standing((silence(),))
     assert one.memory.standing() is None
-    one.take(at(10 + rules().span_ms / 2_000))
+    half_s = rules().span_ms / 2_000
+    one.take(at(10 + half_s - 0.001))
+    assert one.memory.standing() is None
+    one.take(at(10 + half_s))
     assert one.memory.standing() == said
 
 

@@ -122,12 +122,15 @@ def test_duplicates_count_only_where_the_rule_says_so() -> None:
 
 
 def test_scope_filters_signals() -> None:
-    """Signals of another source or kind do not count."""
+    """Signals of another source, kind or label do not count."""
     tweets = rules(RULE + "    scope: {source: blog, kind: news}\n")
     state, events = feed(tweets, bad(1, 2, 3, 4, 10))
     assert (state.rules, events) == ({}, [])
     _, events = feed(tweets, [signal(at_s, source="blog", kind="news") for at_s in (1, 2, 3, 4, 10)])
     assert len(events) == 1
+    gloomy = rules(RULE + "    scope: {label: negative}\n")
+    assert feed(gloomy, good(1))[0].rules == {}
+    assert len(feed(gloomy, [*good(1), *bad(1, 2, 3, 4, 10)])[1]) == 1
 
 
 def test_few_messages_set_no_timer() -> None:
@@ -193,6 +196,7 @@ def test_alert_ids_do_not_clash() -> None:
     """Rule, key and start all tell."""
     ids = {alert_id(rule, key, at) for rule in ("a", "b") for key in ("a", "b") for at in (1, 2)}
     assert len(ids) == 8
+    assert alert_id("a", "b", 1) == "332d4741402e1780", "as it ever was: alerts that are open have one"
 
 
 LATENESS_MS = 15_000

@@ -44,7 +44,7 @@ def test_evidence_is_of_the_span_that_decided() -> None:
 def test_empty_window_has_evidence_too() -> None:
     """No messages, a share of nothing, no samples and no model."""
     evidence = gather(rules().rules[0], Scene(30_000, (), 0, READING))
-    assert (evidence.messages, evidence.negative_share, evidence.samples) == (0, 0.0, ())
+    assert (evidence.messages, evidence.negative_share, evidence.mean_score, evidence.samples) == (0, 0.0, 0.0, ())
     assert model_of(()) is None
 
 
@@ -69,6 +69,6 @@ def test_link_is_filled_in_and_quoted() -> None:
     """Keys are other people's words and may hold anything; places that are none stay as they are."""
     (rule,) = rules(LABELLED).rules
     evidence = gather(rule, Scene(300_000, (), 0, READING))
-    link = link_of(rule, "topic:a&b c", "0123", evidence)
-    assert link == "https://logs.example/?key=topic%3Aa%26b%20c&from=0&to=300000&id=0123&rule=outage&raw={other}"
+    link = link_of(rule, "topic:a&b c/d", "0123", evidence)
+    assert link == "https://logs.example/?key=topic%3Aa%26b%20c%2Fd&from=0&to=300000&id=0123&rule=outage&raw={other}"
     assert link_of(rules().rules[0], "k", "0123", evidence) is None

@@ -1,7 +1,10 @@
 import pytest
+from pydantic import Field, ValidationError
 
-from worker.alert.faults import Fault, did_you_mean
+from worker.alert.faults import Fault, did_you_mean, faults_of
+from worker.alert.parameters import Part
 from worker.alert.rules import RulesError, parse_rules
+from worker.alert.yaml_lines import Lines
 
 DETECTOR = "detector: {type: share}"
 
@@ -100,10 +103,70 @@ def test_what_is_wrong_with_a_rule(fields: str, field: str, problem: str) -> Non
     assert (line, where, said[: len(problem)]) == (4, f"rules[0].{field}", problem)
 
 
+OF_SHARE = "bucket, confidence, min_messages, resolve_below, shortest_window, threshold, type, window"
+OF_A_RULE = "count_duplicates, detector, flap_guard, for, keep_firing_for, labels, link, name, no_data, scope, severity"
+A_NAME = "Unique; lower case letters, digits, `-`, `_` and `.`"
+TYPES = "Types: share, surge, shift, single, volume; for example `{type: share}`"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field", "problem"),
+    [
+        (
+            rule(detector="detector: {type: share, treshold: 0.5}"),
+            3,
+            ".detector.treshold",
+            f"no such field; did you mean `threshold`? Known here: {OF_SHARE}",
+        ),
+        (rule("colour: red"), 4, ".colour", f"no such field. Known here: {OF_A_RULE}"),
+        (
+            rule("source_matchers: []"),
+            4,
+            ".source_matchers",
+            f"no such field; it belongs into `inhibit`. Known here: {OF_A_RULE}",
+        ),
+        (rule("inhibit: []"), 4, ".inhibit", f"no such field; it belongs into the file. Known here: {OF_A_RULE}"),
+        (
+            rule("scope: {link: 1}"),
+            4,
+            ".scope.link",
+            "no such field; it belongs into the rule. Known here: entities, keys, keys_matching, kind, label, source, topics",
+        ),
+        (rule('"a\\nb": 1'), 4, r".'a\nb'", f"no such field. Known here: {OF_A_RULE}"),
+        ("rules: [{name: a}]", 1, ".detector", f"missing. {TYPES}"),
+        (rule(detector="detector: {}"), 3, ".detector", f"`type` is missing. {TYPES}"),
+        (rule(detector="detector: {type: x}"), 3, ".detector", f"no such type as 'x'. {TYPES}"),
+        (rule(detector="detector: {type: shar}"), 3, ".detector", f"no such type as 'shar'; did you mean `share`? {TYPES}"),
+        ("rules: [{detector: {type: share}}]", 1, ".name", f"missing ({A_NAME})"),
+        (rule("severity: x"), 4, ".severity", "expected info, warning or critical, not 'x'"),
+        (
+            rule("name: A", detector="detector: {type: single}").replace("  - name: a\n    det", "  - det"),
+            3,
+            ".name",
+            f"expected text that matches ^[a-z0-9][a-z0-9_.-]{{0,99}}$, not 'A' ({A_NAME})",
+        ),
+        (rule("scope: {keys: [true]}"), 4, ".scope.keys[0]", "expected text, not True: put it in quotes"),
+        (rule("flap_guard: {fires: 21}"), 4, ".flap_guard.fires", "expected at least 2 and at most 20, not 21"),
+        (rule(detector="detector: {type: shift, threshold: 0}"), 3, ".detector.threshold", "expected more than 0, not 0"),
+    ],
+)
+def test_a_fault_in_full(text: str, line: int, field: str, problem: str) -> None:
+    """To the last word, as people read it: what is known, what it means, and an example."""
+    assert problems(text) == [(line, f"rules[0]{field}", problem)]
+
+
+@pytest.mark.parametrize(("letters", "shown"), [(58, f"'{'x' * 58}'"), (59, f"'{'x' * 58}…")])
+def test_a_long_value_is_cut(letters: int, shown: str) -> None:
+    """At sixty letters, with its quotes."""
+    ((_, _, said),) = problems(rule(f"link: {'x' * letters}"))
+    assert said.startswith(f"expected text that matches ^https?://, not {shown} (Where to look further:")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("rule: []", [(1, "rules", "missing (At least one rule"), (1, "rule", "no such field; did you mean `rules`?")]),
+        ("X: []", [(1, "rules", "missing (At least one rule"), (1, "X", "no such field. Known here: inhibit, rules")]),
         ("rules: []", [(1, "rules", "expected at least one")]),
         ("rules: {a: b}", [(1, "rules", "expected a list, not {'a': 'b'}")]),
         ("rules: [1]", [(1, "rules[0]", "expected a mapping, not 1")]),
@@ -124,6 +187,26 @@ def test_a_fault_is_one_line() -> None:
     """File, line, field and problem, what there is of it."""
     assert str(Fault("r.yaml", 3, "rules[0].for", "wrong")) == "r.yaml:3: rules[0].for: wrong"
     assert str(Fault("r.yaml", 0, "", "cannot be read")) == "r.yaml: cannot be read"
+
+
+class Leaf(Part):
+    """A part of a part."""
+
+    colour: str = ""
+
+
+class Node(Part):
+    """A part that holds parts of its own kind, as a route of alerts does."""
+
+    nodes: list["Node | Leaf"] = Field(default_factory=list)
+
+
+def test_where_a_field_belongs_is_found_past_parts_of_the_same_kind() -> None:
+    """They are not looked through for ever, and what stands beside them is."""
+    with pytest.raises(ValidationError) as refused:
+        Node.model_validate({"colour": "red"})
+    (fault,) = faults_of(refused.value, Node, "r.yaml", Lines({(): 1}))
+    assert fault == Fault("r.yaml", 1, "colour", "no such field; it belongs into `nodes`. Known here: nodes")
 
 
 def test_only_what_is_near_is_asked_about() -> None:

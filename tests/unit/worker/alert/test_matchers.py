@@ -23,6 +23,7 @@ def silence(*matchers: str, starts_at_ms: int = 0, ends_at_ms: int = 1) -> Silen
         ("severity=warning", False),
         ("severity!=warning", True),
         ("severity!=critical", False),
+        ("severity!=critica.", True),
         ('topic=~"film|music"', True),
         ("topic=~fil", False),
         ("topic=~fil.*", True),

@@ -85,6 +85,9 @@ def test_what_fails_is_tried_ever_less_often() -> None:
         for tick in range(2_500):
             bench.sink.fail_next = "abort"
             bench.relay.pump({P0: 5}, GROUP, tick / 100)
+    assert [line["attempt"] for line in lines] == list(range(1, 11))
+    assert {(line["event"], line["log_level"]) for line in lines} == {("relay postponed", "warning")}
+    assert {line["error"] for line in lines} == {"the group has gone on to another generation"}
     assert [line["pause_s"] for line in lines] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0], "25 s hold so many tries"
     bench.sink.fail_next = None
     assert bench.relay.pump({P0: 5}, GROUP, 40.0) == 1
@@ -229,6 +232,8 @@ def test_a_failing_trim_does_not_repeat_what_was_sent() -> None:
     bench = Bench(store=Untrimmable())
     bench.store_events(1, upto=5)
     bench.store_events(2, upto=5, partition=P1)
-    assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 0) == 2
+    with capture_logs() as lines:
+        assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 0) == 2
+    assert lines == [{"event": "stream not trimmed", "log_level": "warning", "error": f"gone before {P0} was trimmed to 5"}]
     assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 9) == 0
     assert bench.relayed() == [1, 2]

@@ -469,13 +469,20 @@ def test_the_record_is_not_read_where_there_was_no_signal() -> None:
     assert [len(them) for them in asked] == [1], "now there is a position"
 
 
+_MADE_ANEW = (
+    r"^sentiment\.signals-0 ends at 4, but its alerts on record go up to offset \d+: it was deleted and made anew, or has lost"
+    r" its end; make the alerts' topic anew too \(or name another one, kafka\.topics\.alerts\), and remove the alert state from"
+    r" Redis$"
+)
+
+
 def test_a_record_of_another_topic_is_not_taken_for_the_position() -> None:
     """Signals were deleted and made anew, and the alerts were not: whoever did that has to say what is to become of them."""
     bench, _ = bereft()
     anew = Bench()
     anew.broker.logs[TopicPartition("sentiment.alerts", 0)] = bench.broker.logs[TopicPartition("sentiment.alerts", 0)]
     anew.send(*BAD)
-    with pytest.raises(FatalError, match=r"ends at 4, but its alerts on record go up to offset \d+: .*made anew"):
+    with pytest.raises(FatalError, match=_MADE_ANEW):
         anew.role().step(0, 0)
 
 
@@ -504,7 +511,11 @@ def test_a_topic_made_anew_is_not_skipped_in_silence() -> None:
     role = anew.role()
     role.step(0, 0)
     role._source.seek({P0: 0})
-    with pytest.raises(FatalError, match="deleted and made anew"):
+    says = (
+        r"^sentiment\.signals-0 gave offset 0, but alerts are stored up to 5: was the topic deleted and made anew\? Then remove"
+        r" its alert state from Redis, or choose another redis\.prefix$"
+    )
+    with pytest.raises(FatalError, match=says):
         role.step(0, 0)
 
 

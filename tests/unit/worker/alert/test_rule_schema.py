@@ -127,6 +127,50 @@ def test_both_refuse(said: str) -> None:
     assert not accepted_by_tidings(document(said))
 
 
+@pytest.mark.parametrize(
+    ("said", "is_good"),
+    [
+        ("source_matchers: [severity=critical], target_matchers: [a=b, c=d], equal: [entity, topic]", True),
+        ("source_matchers: severity=critical, target_matchers: a=b, equal: entity", True),
+        ("source_matchers: [a=b, a=b], target_matchers: a=b, equal: []", True),
+        ("source_matchers: [], target_matchers: a=b", False),
+        ("source_matchers: a=b", False),
+        ("source_matchers: {a: b}, target_matchers: a=b", False),
+        ("source_matchers: [5], target_matchers: a=b", False),
+        ("source_matchers: a=b, target_matchers: a=b, equal: the-team", False),
+        ("source_matchers: a=b, target_matchers: a=b, equal: [the-team]", False),
+    ],
+)
+def test_an_inhibition_is_read_alike(said: str, is_good: bool) -> None:
+    """A list of one may be written as that one, as in a scope; at least one matcher on either side, any number of labels."""
+    found = document("name: a") | {"inhibit": [yaml.safe_load(f"{{{said}}}")]}
+    assert (accepted_by_schema(found), accepted_by_tidings(found)) == (is_good, is_good)
+
+
+def test_a_list_has_its_description_and_no_bounds_of_texts() -> None:
+    """What an editor shows of it, and the form in which JSON Schema has the bound of a list."""
+    models = rules_schema()["$defs"]
+    assert models["InhibitRule"]["properties"]["equal"] == {
+        "description": "Names of labels in which both must agree, such as `entity`; one that both lack agrees.",
+        "anyOf": [
+            {"type": "array", "items": {"pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$", "type": "string"}, "minItems": 0},
+            {"pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$", "type": "string"},
+        ],
+        "default": [],
+    }
+    assert models["Scope"]["properties"]["source"] == {
+        "description": "Sources, as the messages name them.",
+        "anyOf": [
+            {"type": "array", "items": {"minLength": 1, "type": "string"}, "minItems": 1},
+            {"type": "null"},
+            {"minLength": 1, "type": "string"},
+        ],
+    }
+    assert rules_schema()["title"] == "Tidings alert rules"
+    assert models["Rule"]["properties"]["detector"].keys() == {"oneOf"}, "what discriminates is OpenAPI's word"
+    assert rules_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
 @pytest.mark.parametrize("said", BEYOND)
 def test_what_only_tidings_refuses(said: str) -> None:
     """The schema says what a field may be, not how fields fit each other."""

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +142,29 @@ def test_nothing_in_force_is_not_said_again() -> None:
     standing = suppression(*long).standing()
     assert standing is not None
     assert 20 < len(standing.silences) < 60
+
+
+def padded(one: Told, size: int) -> Told:
+    """The same, with an id so long that it is of that size in a record."""
+    field = "id" if isinstance(one, Silence) else "alert_id"
+    return msgspec.structs.replace(one, **{field: "x" * (size - len(msgspec.json.encode(one)) + 1)})
+
+
+@pytest.mark.parametrize("one", [silence("s"), Inhibitor("c", CRITICAL, True)])
+def test_what_is_said_again_fits_to_the_byte(one: Told) -> None:
+    """Half a megabyte, of silences first."""
+    small = Inhibitor("d", CRITICAL, True)
+    room = 500_000 - len(msgspec.json.encode(small))
+    for size, said in ((room - 1, 2), (room, 1), (499_999, 1), (500_000, 0)):
+        standing = suppression(padded(one, size), small).standing()
+        assert standing is not None
+        assert len(standing.silences) + len(standing.inhibitors) == said
+
+
+def test_who_fires_is_said_again() -> None:
+    """With the silences, so that who begins in the middle knows both."""
+    both = silence(), Inhibitor("c", CRITICAL, True)
+    assert suppression(*both).standing() == Standing((both[0],), (both[1],))
 
 
 def test_bounds_let_go_of_what_is_over_first() -> None:

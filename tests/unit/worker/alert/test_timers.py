@@ -33,9 +33,9 @@ def test_timers_are_a_sorted_dictionary(start: dict[str, int], sets: list[tuple[
 
 
 def test_memory_is_bounded_by_the_keys() -> None:
-    """A timer that is set a hundred thousand times is still one timer."""
+    """A timer that is set ten thousand times is still one timer."""
     timers = Timers({})
-    for at_ms in range(100_000):
+    for at_ms in range(10_000):
         timers.set("a", at_ms)
     assert len(timers._heap) < 2_000
-    assert drain(timers, 100_000) == ["a"]
+    assert drain(timers, 10_000) == ["a"]

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -5,8 +6,8 @@ from msgspec.structs import replace
 from tests.unit.worker.alert.builders import signal
 from worker.alert import windows
 from worker.alert.state import NEVER_MS
-from worker.alert.windows import Bucket, Buckets
-from worker.messages import Label, ModelRef, Signal
+from worker.alert.windows import Buckets
+from worker.messages import Label, ModelRef, Origin, Sample, Signal
 
 BUCKET_MS = 10_000
 labels: st.SearchStrategy[Label] = st.sampled_from(("negative", "neutral", "positive"))
@@ -48,6 +49,44 @@ def test_a_sample_says_how_similar_its_text_was_to_the_topic() -> None:
     items = [replace(signal(1, "negative", score=-0.9), similarity=0.4), signal(1, "negative", score=-0.5)]
     for buckets in (ring(items), windows.add_all((), items, BUCKET_MS)):
         assert [sample.similarity for sample in buckets[0].samples] == [0.4, None]
+
+
+def test_a_sample_is_of_its_message() -> None:
+    """All that evidence shows of it, and where it stands."""
+    item = signal(
+        1.5, "negative", score=-0.7, message_id="m", excerpt="words", source="s", origin=Origin("t", 3, 4), similarity=0.2
+    )
+    for buckets in (ring([item]), windows.add_all((), [item], BUCKET_MS)):
+        assert buckets[0].samples == (Sample("m", "words", -0.7, "s", 1_500, Origin("t", 3, 4), 0.2),)
+
+
+@pytest.mark.parametrize(
+    ("came", "kept"),
+    [
+        ([(-0.9, 1), (-0.8, 2), (-0.5, 3), (-0.6, 4)], [(-0.9, 1), (-0.8, 2), (-0.6, 4)]),
+        ([(-0.5, 2), (-0.5, 3), (-0.5, 4), (-0.5, 1)], [(-0.5, 1), (-0.5, 2), (-0.5, 3)]),
+        ([(-0.9, 1), (-0.8, 2), (-0.7, 3), (-0.6, 4)], [(-0.9, 1), (-0.8, 2), (-0.7, 3)]),
+    ],
+)
+def test_a_fourth_sample_takes_the_place_of_the_last(came: list[tuple[float, int]], kept: list[tuple[float, int]]) -> None:
+    """Where it is more negative, or as much so and earlier."""
+    (bucket,) = ring([signal(at_s, score=score) for score, at_s in came])
+    assert [(sample.score, sample.event_time_ms // 1_000) for sample in bucket.samples] == kept
+
+
+def test_of_equally_negative_messages_the_first_by_time_and_place_go_first() -> None:
+    """So that the few that are kept do not depend on the order in which they came."""
+    one = Sample("b", "x", -0.5, "s", 2_000, Origin("t", 2, 2), None)
+    before = [
+        replace(one, score=-0.6, event_time_ms=9_000),
+        replace(one, event_time_ms=1_000, message_id="c"),
+        replace(one, message_id="a", origin=Origin("u", 9, 9)),
+        replace(one, origin=Origin("s", 9, 9)),
+        replace(one, origin=Origin("t", 1, 9)),
+        replace(one, origin=Origin("t", 2, 1)),
+    ]
+    for other in before:
+        assert windows.most_negative((one, other)) == (other, one)
 
 
 @given(st.lists(signals, max_size=40), st.integers(0, 13), st.sets(st.integers(1, 6), min_size=1))
@@ -137,12 +176,11 @@ def test_floor_is_right_before_the_epoch() -> None:
 
 def test_a_bucket_names_the_newest_of_its_models() -> None:
     """Where two models scored one bucket, it names the same one in whatever order they came."""
-    old, new = ModelRef("sentiment", "1"), ModelRef("sentiment", "2")
-    there, back = [signal(1, model=old), signal(2, model=new)], [signal(2, model=new), signal(1, model=old)]
-    bucket: Bucket
-    for items in (there, back):
-        (bucket,) = ring(items)
-        assert bucket.model == new
+    for old, new in (("a", "1"), ("a", "2")), (("a", "2"), ("b", "1")):
+        first, second = signal(1, model=ModelRef(*old)), signal(2, model=ModelRef(*new))
+        for items in ([first, second], [second, first]):
+            assert [bucket.model for bucket in ring(items)] == [ModelRef(*new)]
+            assert windows.add_all((), items, BUCKET_MS) == ring(items)
 
 
 @given(st.lists(signals, max_size=30), st.lists(st.sampled_from("12"), min_size=30, max_size=30), st.integers(0, 30))

@@ -133,6 +133,28 @@ def test_a_tail_is_never_too_steep_nor_a_bar_below_nothing() -> None:
     assert state.scales[0].bar == pytest.approx(0.001 + 0.02 * 19 / 14)
 
 
+def test_what_is_usual_at_an_hour() -> None:
+    """Twice the level at five, the level itself at an hour of which nothing is known."""
+    assert expectation(PARAMETERS, past(), 29 * HOUR_MS) == pytest.approx(20.0)
+    assert expectation(PARAMETERS, past(), 30 * HOUR_MS) == pytest.approx(10.0)
+
+
+def test_a_tail_forgets_with_each_excess() -> None:
+    """Of three units of excess in two passes, as much of both."""
+    state, _ = step(PARAMETERS, past(bars=(9.0, 0.5)), 29 * HOUR_MS, 80)
+    keep = 1 - TAIL_RATE / 0.05
+    assert figures(state.scales[1:])[3:] == pytest.approx([keep * 3 + log(47 / 17) - 0.5, keep * 2 + 1])
+
+
+def test_a_ratio_at_the_bar_does_not_pass_it() -> None:
+    """As where a bar has fallen to nothing, and there are just as many messages as usual."""
+    scales = (ScaleState(20.0, 20.0, 0.0, 0.5, 1.0),) * 2
+    usual = CountBaseline(29 * HOUR_MS, 10, 19.5, 1.0, only(5, 2.0), only(5, 0.0), scales)
+    state, reading = step(PARAMETERS, usual, 29 * HOUR_MS, 20)
+    assert reading.ratio == 1.0
+    assert state.scales == scales
+
+
 def test_silence_of_thirty_hours() -> None:
     """The hours from five to ten come twice, the others once; level and weights as after as many empty buckets."""
     state = skip(PARAMETERS, past(), 59 * HOUR_MS)
@@ -141,6 +163,20 @@ def test_silence_of_thirty_hours() -> None:
     assert (state.level_sum, state.level_weight) == pytest.approx((keep * 20, keep * 1.05 + (1 - keep) / (1 - KEEP)))
     assert state.slot_sums == pytest.approx(only(5, 1.0))
     assert state.slot_weights == pytest.approx([1.75 if hour == 5 else 1.5 if 5 < hour < 11 else 1.0 for hour in range(24)])
+
+
+def test_a_bucket_out_of_order_is_refused() -> None:
+    """With both times, so that somebody can find out how it came."""
+    with pytest.raises(ValueError, match=r"^a bucket that starts at 100800000 comes after one that ends at 104400000$"):
+        step(PARAMETERS, past(), 28 * HOUR_MS, 1)
+
+
+def test_silence_over_midnight() -> None:
+    """From ten in the evening to three: these five hours are half forgotten, the others not at all."""
+    known = CountBaseline(22 * HOUR_MS, 10, 20.0, 1.05, (8.0,) * 24, (2.0,) * 24, past().scales)
+    state = skip(PARAMETERS, known, 27 * HOUR_MS)
+    assert state.slot_sums == tuple(4.0 if hour in {22, 23, 0, 1, 2} else 8.0 for hour in range(24))
+    assert [weight for hour, weight in enumerate(state.slot_weights) if 3 <= hour < 22] == [2.0] * 19
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.worker.alert.builders import detector_of
 from tests.unit.worker.alert.detectors.test_baseline_examples import HOUR_MS, PARAMETERS, past
 from worker.alert.detectors import Reading, Verdict, View
-from worker.alert.detectors.baseline import BaselineParameters, CountBaseline, step
+from worker.alert.detectors.baseline import BaselineParameters, CountBaseline, ScaleState, step
 from worker.alert.detectors.counts import VolumeParameters, judge, surge, volume
 from worker.alert.parameters import SurgeDetector, VolumeDetector
 from worker.alert.windows import Tally
@@ -71,6 +71,19 @@ def test_volume_counts_messages_and_surge_negatives(messages: int) -> None:
         assert known == expected
         verdict: Verdict = "no_data" if says_nothing else "breach"
         assert reading == Reading(verdict, found.statistic, found.threshold, found.figures.expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "verdict"),
+    [(16, "clear"), (20, "hold"), (33, "hold"), (40, "breach")],
+)
+def test_what_a_rule_says_of_ratio_and_resolution_counts(count: int, verdict: Verdict) -> None:
+    """On a key that hardly varies from 20 a bucket: too much at 1.2 times that, well at what comes every tenth hour."""
+    steady = (ScaleState(20.0, 20.0, 0.01, 0.02, 1.0),) * 3
+    known = CountBaseline(AT_MS - 300_000, 10_000, 2_000.0, 99.0, (0.0,) * 24, (0.0,) * 24, steady)
+    view = View(AT_MS, Tally(400, 300), Tally(count, count))
+    assert volume(VOLUME, known, view)[1].verdict == verdict
+    assert surge(SURGE, known, view)[1].verdict == verdict
 
 
 def past_of_minutes() -> CountBaseline:

@@ -82,6 +82,12 @@ def test_share_verdicts(messages: int, negatives: int, verdict: Verdict) -> None
     assert found == Reading(verdict, wilson_lower_bound(negatives, messages, PARAMETERS.z), 0.5, None, span_ms)
 
 
+def test_a_bound_at_the_threshold_is_too_much() -> None:
+    """It reaches it."""
+    bound = wilson_lower_bound(6, 9, PARAMETERS.z)
+    assert judge(PARAMETERS.model_copy(update={"threshold": bound}), View(0, Tally(9, 6), Tally())).verdict == "breach"
+
+
 def test_fewer_messages_of_the_same_kind_do_not_clear() -> None:
     """A high share in a thin window has a low bound; it must not pass for a recovery."""
     found = reading(4, 2)
