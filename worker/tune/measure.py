@@ -38,9 +38,10 @@ def tune(model: Model, contract: Contract, rows: Sequence[Sequence[int]], target
         step(f"{count} batches in flight")
         paces[count] = paced(model, contract, full, count)
     at_once, taken_s = search.in_flight(paces), cost.seconds(full)
-    deadline = search.deadline_ms(target_ms, taken_s, at_once)
+    beside = paces[at_once] / paces[1]
+    deadline = search.deadline_ms(target_ms, taken_s, max(1.0, at_once / beside))
     best = search.at_best(cost, paces)
-    return Tuned(buckets, tokens, deadline, at_once, best, pace, search.padding(lengths, buckets), taken_s)
+    return Tuned(buckets, tokens, deadline, at_once, best, pace * beside, search.padding(lengths, buckets), taken_s)
 
 
 def shapes(lengths: Sequence[int], contract: Contract) -> Iterator[Shape]:

@@ -132,7 +132,7 @@ def at_best(cost: Cost, paces: Mapping[int, float]) -> Cost:
     return Cost(*(seconds * share for seconds in cost))
 
 
-def deadline_ms(target_ms: float, full_batch_s: float, at_once: int) -> int:
-    """Return how long a text may wait for others, and still be answered in time behind the full batches in flight."""
-    left = target_ms / 2 - full_batch_s * 1000 * at_once - _COMMIT_MS
+def deadline_ms(target_ms: float, full_batch_s: float, ahead: float) -> int:
+    """Return how long a text may wait for others, and still be answered in time after so many full batches."""
+    left = target_ms / 2 - full_batch_s * 1000 * ahead - _COMMIT_MS
     return round(min(_MOST_DEADLINE_MS, max(_LEAST_DEADLINE_MS, left)))
