@@ -27,8 +27,8 @@ from worker.messages import OutRecord
 LOADS = (30, 50, 70, 90)
 """Per cent of capacity."""
 ASKED = 70
-"""The load of which something is asked. It comes early, so that there is time for it, but not first: a broker that has just begun
-is slow, and no production's is."""
+"""The load of which something is asked. It comes early, so that there is time for it, but not first: a broker that has just
+begun is slow, and no production's is."""
 WAYS = ("exactly_once", "at_least_once")
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EVERY = 20
