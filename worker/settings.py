@@ -155,7 +155,7 @@ class ScoreSettings(Section):
     buckets: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     """Lengths in tokens that texts are padded to, rising to the model's maximum; by default, and on TensorRT only, its own."""
     batch_tokens: Count = 512
-    """A batch is full at this many padded tokens. For CPUs: more do not fit their caches, and a GPU does more at once."""
+    """A batch is full at this many padded tokens. For CPUs, which more makes slower; a GPU does more at once."""
     batch_texts: Count = 64
     """A batch is full at this many texts; at most the model's own limit."""
     deadline_ms: Count = 50

@@ -31,7 +31,7 @@ _JVM = (
     "-Xms128m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
-    # A broker that lives for minutes on a few cores is not worth its optimising compiler, which takes a core from all else.
+    # A broker that lives for minutes is not worth its optimising compiler, which takes as much again as the broker.
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",

@@ -30,7 +30,6 @@ class Engine:
 
     def __init__(self) -> None:
         self._cores = len(os.sched_getaffinity(0))
-        self._session = cache(_session)  # with so many threads
         self._tokenizer = Tokenizer.from_file(os.environ["PEER_TOKENIZER"])
         self._tokenizer.enable_truncation(int(os.environ["PEER_MAX_LENGTH"]))
         self._pool = ThreadPoolExecutor(self._cores)
@@ -40,7 +39,7 @@ class Engine:
         rows = [one.ids for one in self._tokenizer.encode_batch([message["text"] for message in messages])]
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         parts = [order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE)]
-        session = self._session(1 if len(parts) > 1 else self._cores)
+        session = _session(1 if len(parts) > 1 else self._cores)
         logits = np.empty((len(rows), len(LABELS)), np.float32)
         for part, found in zip(
             parts, self._pool.map(lambda part: _run(session, [rows[place] for place in part]), parts), strict=True
@@ -51,6 +50,7 @@ class Engine:
         return [prediction(message["id"], row.tolist()) for message, row in zip(messages, shares, strict=True)]
 
 
+@cache
 def _session(threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -46,7 +46,7 @@ PEERS = {
     "faststream": Peer("fast", "at least once at most: offsets committed by the client's own timer"),
     "bytewax": Peer("wax", "none after a crash unless recovery is set up; its sink is no transaction"),
     "faust": Peer("faust_app", "at least once"),
-    "pyspark": Peer("spark", "at least once: Spark's Kafka sink has no transactions; micro-batches of up to 128"),
+    "pyspark": Peer("spark", "at least once: Spark's Kafka sink has no transactions; micro-batches of up to 256"),
 }
 
 

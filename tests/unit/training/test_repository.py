@@ -97,7 +97,7 @@ def test_the_cores_of_a_server_that_is_not_known_are_its_own_affair() -> None:
     ],
 )
 def test_a_gpu_and_openvino_have_one_instance(spec: ServingSpec, kind: int) -> None:
-    """A GPU is shared by nobody, and OpenVINO shares the cores out itself."""
+    """What more would do there was not measured."""
     config = parsed(spec)
     assert [(group.kind, group.count) for group in config.instance_group] == [(kind, 1)]
     assert "intra_op_thread_count" not in config.parameters
