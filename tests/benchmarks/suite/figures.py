@@ -32,7 +32,7 @@ def figure(values: Sequence[float]) -> Figure:
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Figure:
     """Return the median of the ratios of two sides, round by round; a round that only one of them finished is left out."""
-    return figure([one / other for one, other in zip(above, below, strict=False)])
+    return figure([one / other if other else math.inf for one, other in zip(above, below, strict=False)])
 
 
 def from_json(value: Mapping[str, Any]) -> Figure:

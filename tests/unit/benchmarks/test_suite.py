@@ -147,3 +147,8 @@ def test_limits_of_all_scenarios_add_up_to_half_an_hour() -> None:
     """`make bench` is done in that time, whatever hangs."""
     assert sum(scenario.limit_s for scenario in run.SCENARIOS.values()) <= 1_860
     assert result.path_of(Path("out"), "ceiling") == Path("out/ceiling.json")
+
+
+def test_a_ratio_to_nothing_is_infinite() -> None:
+    """A pace of 0 is that of a round that was over before it was looked at: no reason to lose the others."""
+    assert figures.ratio([1.0, 3.0], [0.0, 2.0]).as_json() == {"value": None, "spread": [1.5, None], "rounds": 2}
