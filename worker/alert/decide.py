@@ -281,13 +281,14 @@ def _next_look(rule: Rule, state: RuleState, at_ms: int, closed_ms: int) -> int 
 
     As long as all is well a silence is passed over at once, however long: a window into which nothing comes cannot become too
     much, unless that is what the rule is about, or messages leave it, and messages enough are left. So what a signal costs does
-    not grow with the time since the one before it.
+    not grow with the time since the one before it. Who has a memory is shown whatever came, enough or not.
     """
     detector, patience_ms = rule.detector, rule.span_ms
     if state.life.status == "ok" and rule.no_data != "fire":
-        if detector.moves_without_data and not windows.hold(state.buckets, detector.min_messages):
+        moves = detector.moves_without_data and windows.hold(state.buckets, detector.min_messages)
+        if detector.moves_without_data and not moves and not detector.memory_ms:
             return None
-        patience_ms = detector.window if detector.moves_without_data else 0
+        patience_ms = detector.window if moves else 0
     return windows.next_look(state.buckets, state.seen_ms, at_ms, windows.Looks(detector.bucket, patience_ms, closed_ms))
 
 

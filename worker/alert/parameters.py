@@ -62,8 +62,9 @@ class Windowed(Part):
     buckets_default: ClassVar[int] = 10
     moves_without_data: ClassVar[bool] = False
     """Whether a window can become too much by messages leaving it."""
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = None
-    """What the baseline of its readings is the usual of: the mean score, or a count per bucket; None: it has none."""
+    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = None
+    """What the baseline of its readings is the usual of: the mean score, a count per bucket, or a share where there is one;
+    None: it has none."""
 
     window: Duration = 0
     """How far back messages count, and evidence is shown."""
@@ -105,12 +106,17 @@ class ShareDetector(Windowed):
     """A share of negative messages whose lower confidence bound reaches a threshold; see `detectors.share`."""
 
     moves_without_data: ClassVar[bool] = True
+    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "share"
 
     type: Literal["share"]
     threshold: Share = 0.5
     """The lower bound of the negative share that is too much."""
     resolve_below: Share = 0.0
     """The negative share itself (with `shortest_window` its bound) below which all is well again; 0.8 of the threshold else."""
+    rise: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
+    """Where above 0, the bound must also lie so far above the share that is usual on the key; `resolve_below` moves along."""
+    half_life: Duration = 7 * _DAY_MS
+    """With `rise`: how fast what is usual is forgotten."""
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
@@ -125,6 +131,11 @@ class ShareDetector(Windowed):
         if isinstance(fields, dict) and isinstance(threshold, float) and 0 < threshold < 1:
             return {"resolve_below": round(0.8 * threshold, 6), **fields}
         return fields
+
+    @property
+    def memory_ms(self) -> int:
+        """With `rise` ten half-lives, after which a thousandth is left."""
+        return 10 * self.half_life if self.rise else 0
 
     @model_validator(mode="after")
     def _resolves_lower(self) -> Self:
@@ -176,7 +187,7 @@ class ShiftDetector(Windowed):
 
     window_default: ClassVar[str] = "1h"
     buckets_default: ClassVar[int] = 12
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "score"
+    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "score"
 
     type: Literal["shift"]
     threshold: Annotated[float, Field(gt=0, strict=True)] = 10.0
@@ -216,7 +227,7 @@ class CountDetector(Windowed):
 class VolumeDetector(CountDetector):
     """Too many messages, whatever they say; see `detectors.counts`."""
 
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "messages"
+    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "messages"
 
     type: Literal["volume"]
 
@@ -224,7 +235,7 @@ class VolumeDetector(CountDetector):
 class SurgeDetector(CountDetector):
     """Too many negative messages by the key's own past; see `detectors.counts`."""
 
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "negatives"
+    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "negatives"
 
     type: Literal["surge"]
 

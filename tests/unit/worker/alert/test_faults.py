@@ -29,7 +29,7 @@ def rule(fields: str = "", detector: str = DETECTOR) -> str:
         (
             "detector: {type: share, treshold: 0.5}",
             "detector.treshold",
-            "no such field; did you mean `threshold`? Known here: bucket, confidence, min_messages, resolve_below,",
+            "no such field; did you mean `threshold`? Known here: bucket, confidence, half_life, min_messages, resolve_below,",
         ),
         ("detector: {type: shift, for: 1m}", "detector.for", "no such field; it belongs into the rule. Known here: bucket,"),
         (
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_a_rule(fields: str, field: str, problem: str) -> Non
     assert (line, where, said[: len(problem)]) == (4, f"rules[0].{field}", problem)
 
 
-OF_SHARE = "bucket, confidence, min_messages, resolve_below, shortest_window, threshold, type, window"
+OF_SHARE = "bucket, confidence, half_life, min_messages, resolve_below, rise, shortest_window, threshold, type, window"
 OF_A_RULE = "count_duplicates, detector, flap_guard, for, keep_firing_for, labels, link, name, no_data, scope, severity"
 A_NAME = "Unique; lower case letters, digits, `-`, `_` and `.`"
 TYPES = "Types: share, surge, shift, single, volume; for example `{type: share}`"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import RULE, detector_of
-from worker.alert.detectors import Reading, Verdict, View
-from worker.alert.detectors.share import judge, wilson_lower_bound
+from worker.alert.detectors import Reading, ShareMemory, Verdict, View
+from worker.alert.detectors.share import judge, usual_of, wilson_lower_bound
 from worker.alert.parameters import ShareDetector
 from worker.alert.windows import Tally
 
@@ -26,7 +26,9 @@ rules:
 
 def reading(messages: int, negatives: int) -> Reading:
     """What is made of a window with so many messages."""
-    return judge(PARAMETERS, View(0, Tally(messages, negatives), Tally()))
+    memory, found = judge(PARAMETERS, ShareMemory(), View(0, Tally(messages, negatives), Tally()))
+    assert memory is None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,8 @@ def test_share_verdicts(messages: int, negatives: int, verdict: Verdict) -> None
 def test_a_bound_at_the_threshold_is_too_much() -> None:
     """It reaches it."""
     bound = wilson_lower_bound(6, 9, PARAMETERS.z)
-    assert judge(PARAMETERS.model_copy(update={"threshold": bound}), View(0, Tally(9, 6), Tally())).verdict == "breach"
+    at_bound = PARAMETERS.model_copy(update={"threshold": bound})
+    assert judge(at_bound, ShareMemory(), View(0, Tally(9, 6), Tally()))[1].verdict == "breach"
 
 
 def test_fewer_messages_of_the_same_kind_do_not_clear() -> None:
@@ -98,7 +101,7 @@ def test_fewer_messages_of_the_same_kind_do_not_clear() -> None:
 def scanned(*tallies: tuple[int, int]) -> Reading:
     """What is made of messages and negatives in the last 60, 30 and 15 s; a quarter is 15 s, an eighth would be 5 s."""
     spans = tuple(Tally(*tally) for tally in tallies)
-    return judge(SCANNING, View(0, spans[0], Tally(), spans))
+    return judge(SCANNING, ShareMemory(), View(0, spans[0], Tally(), spans))[1]
 
 
 def test_shorter_windows_are_halves_in_whole_buckets_and_have_to_be_surer() -> None:
@@ -126,3 +129,96 @@ def test_the_loudest_span_decides(tallies: tuple[tuple[int, int], ...], verdict:
     bounds = [wilson_lower_bound(bad, n, z) for (n, bad), (_, z) in zip(tallies, SCANNING.quantiles, strict=True) if n >= 4]
     assert (found.verdict, found.span_ms) == (verdict, span_ms)
     assert found.statistic == max(bounds, default=wilson_lower_bound(3, 3, SCANNING.z))
+
+
+HOUR_MS = 3_600_000
+RISING = detector_of(
+    """
+rules:
+  - name: rising
+    detector: {type: share, window: 1h, bucket: 5m, threshold: 0.2, min_messages: 4, confidence: 0.9, rise: 0.1, half_life: 1d}
+""",
+    ShareDetector,
+)
+
+
+def risen(memory: ShareMemory, messages: int, negatives: int, at_ms: int = HOUR_MS) -> tuple[ShareMemory, Reading]:
+    """What is made of a window all of whose messages have just come, and what is carried on."""
+    carried, found = judge(RISING, memory, View(at_ms, Tally(messages, negatives), Tally(messages, negatives)))
+    assert carried is not None
+    return carried, found
+
+
+@pytest.mark.parametrize(
+    ("memory", "usual", "level"),
+    [
+        (ShareMemory(), 0.25, 0.35),
+        (ShareMemory(970.0, 392.5, HOUR_MS), 0.4, 0.5),
+        (ShareMemory(970.0, 42.5, HOUR_MS), 0.05, 0.2),  # usual and rise come to 0.15, which the threshold forbids
+    ],
+)
+def test_with_a_rise_the_bound_is_held_to_what_is_usual_on_the_key(memory: ShareMemory, usual: float, level: float) -> None:
+    """And to the rule's threshold; a key of which nothing is known has a usual share like any other."""
+    found = risen(memory, 400, 10)[1]
+    assert found.baseline == pytest.approx(usual)
+    assert found.threshold == pytest.approx(level)
+    assert risen(memory, 40, 39)[1].verdict == "breach"
+
+
+def test_a_key_that_always_complains_is_left_alone_and_a_cheerful_one_is_not() -> None:
+    """The same hour on both."""
+    assert risen(ShareMemory(970.0, 392.5, HOUR_MS), 100, 45)[1].verdict == "hold"
+    assert risen(ShareMemory(970.0, 42.5, HOUR_MS), 100, 45)[1].verdict == "breach"
+
+
+@pytest.mark.parametrize(("negatives", "verdict"), [(39, "clear"), (41, "hold"), (54, "hold"), (58, "breach")])
+def test_what_is_well_again_moves_along_with_what_is_too_much(negatives: int, verdict: Verdict) -> None:
+    """Usually 0.4, so 0.5 is too much; `resolve_below` is four fifths of the threshold, and so of that."""
+    assert risen(ShareMemory(970.0, 392.5, HOUR_MS), 100, negatives)[1].verdict == verdict
+
+
+def test_the_past_is_forgotten_by_halves() -> None:
+    """Between two buckets that hold messages; a look at a silent key sees that, and leaves the past as it is."""
+    past = ShareMemory(800.0, 80.0, HOUR_MS)
+    assert risen(past, 10, 1, 25 * HOUR_MS)[0] == ShareMemory(410.0, 41.0, 25 * HOUR_MS)
+    carried, found = risen(past, 0, 0, 25 * HOUR_MS)
+    assert carried == past
+    assert found.baseline == pytest.approx((40 + 7.5) / (400 + 30))
+    assert RISING.memory_ms == 10 * 24 * HOUR_MS
+    assert PARAMETERS.memory_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("messages", "negatives", "weight"),
+    [
+        (3, 3, 1.0),  # too few to say anything
+        (100, 12, 1.0),
+        (100, 30, 0.05),  # not too much, for the threshold is higher; and still far from usual
+        (100, 60, 0.05),
+    ],
+)
+def test_the_past_takes_in_little_of_what_is_far_from_usual(messages: int, negatives: int, weight: float) -> None:
+    """All of the rest, once it was judged."""
+    past = ShareMemory(970.0, 42.5, HOUR_MS)
+    carried, found = risen(past, messages, negatives)
+    assert found.baseline == usual_of(past)
+    assert carried == ShareMemory(970.0 + weight * messages, 42.5 + weight * negatives, HOUR_MS)
+
+
+def test_an_alarm_does_not_hide_the_next_one_and_what_stays_becomes_usual() -> None:
+    """Six hours of trouble hardly move the usual share; four weeks of it are the usual."""
+    memory, verdicts = ShareMemory(), list[Verdict]()
+    for at in range(12 * 24 * 35):
+        bad = at >= 12 * 24 * 7 or 12 * 48 <= at < 12 * 54
+        memory, found = risen(memory, 10, 6 if bad else 1, (at + 1) * 300_000)
+        verdicts.append(found.verdict)
+    peace, trouble, peace_again, lasting = (
+        verdicts[300 : 12 * 48],
+        verdicts[12 * 48 : 12 * 54],
+        verdicts[12 * 54 : 12 * 168],
+        verdicts[12 * 168 :],
+    )
+    assert set(peace) == set(peace_again) == {"clear"}
+    assert set(trouble) == {"breach"}
+    assert lasting[0] == "breach"
+    assert "breach" not in lasting[-12 * 24 :]
