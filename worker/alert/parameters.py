@@ -97,6 +97,11 @@ class Windowed(Part):
         return 0
 
     @property
+    def unused(self) -> frozenset[str]:
+        """Fields that mean nothing as it stands, for what they belong to is off: no part of the rule's version."""
+        return frozenset()
+
+    @property
     def spans_ms(self) -> tuple[int, ...]:
         """What it looks back over, the longest first: the window, and perhaps shorter ones that end with it."""
         return (self.window,)
@@ -136,6 +141,11 @@ class ShareDetector(Windowed):
     def memory_ms(self) -> int:
         """With `rise` ten half-lives, after which a thousandth is left."""
         return 10 * self.half_life if self.rise else 0
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """What tells how far above the usual, where that is not asked: such a rule is what it was before there was that."""
+        return frozenset() if self.rise else frozenset({"rise", "half_life"})
 
     @model_validator(mode="after")
     def _resolves_lower(self) -> Self:

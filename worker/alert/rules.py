@@ -128,8 +128,8 @@ class Rule(Part):
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything the rule says, however it was written down: 12 hexadecimal digits."""
-        fields = self.model_dump(mode="json", by_alias=True)
+        """A hash of everything the rule says that means something, however it was written down: 12 hexadecimal digits."""
+        fields = self.model_dump(mode="json", by_alias=True, exclude={"detector": self.detector.unused})
         scope = {name: value for name, value in fields["scope"].items() if value is not None}
         fields["scope"] = {name: sorted(value) if isinstance(value, list) else value for name, value in scope.items()}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]

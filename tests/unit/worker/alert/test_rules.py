@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from worker.alert.parameters import ShareDetector, parse_duration
@@ -105,6 +107,18 @@ def test_names_must_differ() -> None:
     rule = "{name: twin, detector: {type: share}}"
     with pytest.raises(SettingsError, match="used twice: twin"):
         parse_rules(f"rules: [{rule}, {rule}]")
+
+
+def test_a_rule_has_the_version_that_it_had_before_shares_were_held_to_the_usual() -> None:
+    """So that an upgrade changes no rule; what would only count with a rise does not count."""
+    share = "rules: [{name: bad-press, detector: {type: share, window: 50s, bucket: 10s%s}}]"
+    assert parse_rules(Path("deploy/compose/rules.yaml").read_text()).rules[0].version == "72a17181b0e4"
+    plain, off = (parse_rules(share % more).rules[0].version for more in ("", ", rise: 0.0, half_life: 3d"))
+    assert plain == off
+    assert (
+        len({plain, *(parse_rules(share % more).rules[0].version for more in (", rise: 0.1", ", rise: 0.1, half_life: 3d"))})
+        == 3
+    )
 
 
 def test_version_is_of_what_is_said_not_how() -> None:
