@@ -23,7 +23,7 @@ from worker.alert.detectors import View, judge
 from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
 from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
-from worker.alert.state import NEVER_MS, KeyState, RuleState
+from worker.alert.state import KeyState, RuleState
 from worker.alert.suppression import Suppression
 from worker.messages import Acknowledge, AlertEvent, AlertState, Signal
 
@@ -255,9 +255,7 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
     """Look at the windows of every boundary up to `closed_ms`, and at what is in force there."""
     detector = rule.detector
     events, reasons, done_ms = list[AlertEvent](), list[RuleReason](), state.evaluated_ms
-    looked_ms = _looked_until(state)
-    while (at_ms := _next_look(rule, state, looked_ms, closed_ms)) is not None:
-        looked_ms = at_ms
+    while (at_ms := _next_look(rule, state, done_ms, closed_ms)) is not None:
         state = _attend(rule, state, (done_ms, at_ms - detector.bucket), sight, events)
         before, done_ms = state, at_ms
         state, step, scene = _judge(rule, before, at_ms)
@@ -307,15 +305,6 @@ def _suppress(state: RuleState, at_ms: int, sight: _Sight, events: list[AlertEve
     attended = attention.suppress(state, sight.suppression, at_ms)
     events += [attended.event] if attended.event else []
     return attended.state
-
-
-def _looked_until(state: RuleState) -> int:
-    """Return the boundary after which to look. Before its first message a key is not silent: nobody has heard of it.
-
-    How far the watermark lay behind when that message came is chance, and must not decide since when data is missing.
-    """
-    is_new = state.seen_ms == NEVER_MS and state.life.status == "ok" and state.buckets
-    return max(state.evaluated_ms, state.buckets[0].start_ms) if is_new else state.evaluated_ms
 
 
 def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, Scene]:

@@ -97,9 +97,9 @@ class Windowed(Part):
         return 0
 
     @property
-    def unused(self) -> frozenset[str]:
+    def unused(self) -> set[str]:
         """Fields that mean nothing as it stands, for what they belong to is off: no part of the rule's version."""
-        return frozenset()
+        return set()
 
     @property
     def spans_ms(self) -> tuple[int, ...]:
@@ -143,9 +143,9 @@ class ShareDetector(Windowed):
         return 10 * self.half_life if self.rise else 0
 
     @property
-    def unused(self) -> frozenset[str]:
+    def unused(self) -> set[str]:
         """What tells how far above the usual, where that is not asked: such a rule is what it was before there was that."""
-        return frozenset() if self.rise else frozenset({"rise", "half_life"})
+        return set() if self.rise else {"rise", "half_life"}
 
     @model_validator(mode="after")
     def _resolves_lower(self) -> Self:
