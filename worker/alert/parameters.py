@@ -7,7 +7,7 @@ import re
 from functools import cached_property
 from math import log, sqrt
 from statistics import NormalDist
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeGuard
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -107,6 +107,10 @@ class Windowed(Part):
         return (self.window,)
 
 
+def _is_share(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and 0 < value < 1
+
+
 class ShareDetector(Windowed):
     """A share of negative messages whose lower confidence bound reaches a threshold; see `detectors.share`."""
 
@@ -115,7 +119,7 @@ class ShareDetector(Windowed):
 
     type: Literal["share"]
     threshold: Share = 0.5
-    """The lower bound of the negative share that is too much."""
+    """The lower bound of the negative share that is too much; with `rise` as low as that, unless given."""
     resolve_below: Share = 0.0
     """The negative share itself (with `shortest_window` its bound) below which all is well again; 0.8 of the threshold else."""
     rise: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
@@ -131,11 +135,14 @@ class ShareDetector(Windowed):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolve_below(cls, fields: object) -> object:
-        threshold = fields.get("threshold", 0.5) if isinstance(fields, dict) else None
-        if isinstance(fields, dict) and isinstance(threshold, float) and 0 < threshold < 1:
-            return {"resolve_below": round(0.8 * threshold, 6), **fields}
-        return fields
+    def _threshold_and_resolve_below(cls, fields: object) -> object:
+        if not isinstance(fields, dict):
+            return fields
+        rise = fields.get("rise")
+        threshold = fields.get("threshold", rise if _is_share(rise) else 0.5)
+        if not _is_share(threshold):
+            return fields
+        return {"threshold": threshold, "resolve_below": round(0.8 * threshold, 6), **fields}
 
     @property
     def memory_ms(self) -> int:

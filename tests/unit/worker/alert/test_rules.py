@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.worker.alert.builders import detector_of
 from worker.alert.parameters import ShareDetector, parse_duration
 from worker.alert.rules import parse_rules
 from worker.errors import SettingsError
@@ -119,6 +120,23 @@ def test_a_rule_has_the_version_that_it_had_before_shares_were_held_to_the_usual
         len({plain, *(parse_rules(share % more).rules[0].version for more in (", rise: 0.1", ", rise: 0.1, half_life: 3d"))})
         == 3
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "threshold", "resolve_below"),
+    [
+        ("", 0.5, 0.4),
+        (", threshold: 0.3", 0.3, 0.24),
+        (", rise: 0.1", 0.1, 0.08),  # what lies 0.1 above the usual share is 0.1 or more
+        (", rise: 0.0", 0.5, 0.4),
+        (", rise: 0.1, threshold: 0.3", 0.3, 0.24),
+        (", rise: 0.1, threshold: 0.3, resolve_below: 0.3", 0.3, 0.3),
+    ],
+)
+def test_what_a_share_is_held_to_unless_told(told: str, threshold: float, resolve_below: float) -> None:
+    """With a rise nothing else, unless it is given."""
+    detector = detector_of(f"rules: [{{name: a, detector: {{type: share{told}}}}}]", ShareDetector)
+    assert (detector.threshold, detector.resolve_below) == (threshold, resolve_below)
 
 
 def test_version_is_of_what_is_said_not_how() -> None:
