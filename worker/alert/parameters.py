@@ -9,7 +9,7 @@ from math import log, sqrt
 from statistics import NormalDist
 from typing import Annotated, ClassVar, Literal, Self, TypeGuard
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_BUCKETS = 240
 """Buckets in a window: what bounds the state of one key, and the time to look at it."""
@@ -45,6 +45,16 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m", "1h30m"]}),
 ]
+
+
+def _not_zero(milliseconds: int) -> int:
+    if not milliseconds:
+        raise ValueError("expected more than no time at all")
+    return milliseconds
+
+
+Time = Annotated[Duration, AfterValidator(_not_zero)]
+"""A duration that something is divided by, or that nothing would come of if it were none."""
 Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 
@@ -55,6 +65,9 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=False)
 
 
+Baseline = Literal["score", "messages", "negatives", "share"]
+
+
 class Windowed(Part):
     """What all detectors have in common."""
 
@@ -62,9 +75,8 @@ class Windowed(Part):
     buckets_default: ClassVar[int] = 10
     moves_without_data: ClassVar[bool] = False
     """Whether a window can become too much by messages leaving it."""
-    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = None
-    """What the baseline of its readings is the usual of: the mean score, a count per bucket, or a share where there is one;
-    None: it has none."""
+    baseline_of: ClassVar[Baseline | None] = None
+    """What the baseline of its readings is the usual of: mean score, count per bucket, or share; None: there is none."""
 
     window: Duration = 0
     """How far back messages count, and evidence is shown."""
@@ -115,7 +127,7 @@ class ShareDetector(Windowed):
     """A share of negative messages whose lower confidence bound reaches a threshold; see `detectors.share`."""
 
     moves_without_data: ClassVar[bool] = True
-    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "share"
+    baseline_of: ClassVar[Baseline | None] = "share"
 
     type: Literal["share"]
     threshold: Share = 0.5
@@ -124,7 +136,7 @@ class ShareDetector(Windowed):
     """The negative share itself (with `shortest_window` its bound) below which all is well again; 0.8 of the threshold else."""
     rise: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     """Where above 0, the bound must also lie so far above the share that is usual on the key; `resolve_below` moves along."""
-    half_life: Duration = 7 * _DAY_MS
+    half_life: Time = 3 * _DAY_MS
     """With `rise`: how fast what is usual is forgotten."""
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
@@ -146,8 +158,8 @@ class ShareDetector(Windowed):
 
     @property
     def memory_ms(self) -> int:
-        """With `rise` ten half-lives, after which a thousandth is left."""
-        return 10 * self.half_life if self.rise else 0
+        """With `rise` four half-lives, after which a sixteenth is left; the defaults are to fit into `redis.state_ttl_s`."""
+        return 4 * self.half_life if self.rise else 0
 
     @property
     def unused(self) -> set[str]:
@@ -204,14 +216,14 @@ class ShiftDetector(Windowed):
 
     window_default: ClassVar[str] = "1h"
     buckets_default: ClassVar[int] = 12
-    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "score"
+    baseline_of: ClassVar[Baseline | None] = "score"
 
     type: Literal["shift"]
     threshold: Annotated[float, Field(gt=0, strict=True)] = 10.0
     """How far the sum of falls may run, in standard deviations: Page's h."""
     drift: Annotated[float, Field(ge=0, strict=True)] = 0.5
     """The fall that is still taken for chance, in standard deviations of a bucket's mean: Page's k."""
-    half_life: Duration = _DAY_MS
+    half_life: Time = _DAY_MS
     """How fast the past that it compares with is forgotten."""
     warm_up: Count = 30
     """Messages before it says anything."""
@@ -228,7 +240,7 @@ class CountDetector(Windowed):
     window_default: ClassVar[str] = "1h"
     buckets_default: ClassVar[int] = 12
 
-    once_in: Duration = 4 * _DAY_MS
+    once_in: Time = 4 * _DAY_MS
     """The return period that is too much: the key shows so high a count less often than that."""
     resolve_share: Share = 0.3
     """All is well again when what the key shows is as common as once in this share of `once_in`."""
@@ -244,7 +256,7 @@ class CountDetector(Windowed):
 class VolumeDetector(CountDetector):
     """Too many messages, whatever they say; see `detectors.counts`."""
 
-    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "messages"
+    baseline_of: ClassVar[Baseline | None] = "messages"
 
     type: Literal["volume"]
 
@@ -252,7 +264,7 @@ class VolumeDetector(CountDetector):
 class SurgeDetector(CountDetector):
     """Too many negative messages by the key's own past; see `detectors.counts`."""
 
-    baseline_of: ClassVar[Literal["score", "messages", "negatives", "share"] | None] = "negatives"
+    baseline_of: ClassVar[Baseline | None] = "negatives"
 
     type: Literal["surge"]
 

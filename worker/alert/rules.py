@@ -26,7 +26,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from worker.alert.faults import Fault, faults_of
 from worker.alert.matchers import admit, parse_matchers
-from worker.alert.parameters import Detector, Duration, Part
+from worker.alert.parameters import Detector, Duration, Part, Time
 from worker.alert.yaml_lines import UNREADABLE, load_with_lines
 from worker.errors import SettingsError
 from worker.messages import Kind, Label
@@ -98,7 +98,7 @@ class FlapGuard(Part):
 
     fires: Annotated[int, Field(ge=2, le=20, strict=True)] = 3
     """The alert fired so many times, the present one included."""
-    within: Duration = 3_600_000
+    within: Time = 3_600_000
     """In so much time."""
 
 

@@ -61,6 +61,9 @@ def rule(fields: str = "", detector: str = DETECTOR) -> str:
             "detector",
             "shortest_window must not be shorter than bucket, nor longer than window",
         ),
+        ("detector: {type: share, rise: 0.1, half_life: 0s}", "detector.half_life", "expected more than no time at all"),
+        ("detector: {type: shift, half_life: 0s}", "detector.half_life", "expected more than no time at all"),
+        ("detector: {type: surge, once_in: 0s}", "detector.once_in", "expected more than no time at all"),
         ("detector: {type: share, window: 5m, bucket: 7s}", "detector", "window must be a whole number of buckets"),
     ],
 )

@@ -114,10 +114,10 @@ def test_a_rule_has_the_version_that_it_had_before_shares_were_held_to_the_usual
     """So that an upgrade changes no rule; what would only count with a rise does not count."""
     share = "rules: [{name: bad-press, detector: {type: share, window: 50s, bucket: 10s%s}}]"
     assert parse_rules(Path("deploy/compose/rules.yaml").read_text()).rules[0].version == "72a17181b0e4"
-    plain, off = (parse_rules(share % more).rules[0].version for more in ("", ", rise: 0.0, half_life: 3d"))
+    plain, off = (parse_rules(share % more).rules[0].version for more in ("", ", rise: 0.0, half_life: 2d"))
     assert plain == off
     assert (
-        len({plain, *(parse_rules(share % more).rules[0].version for more in (", rise: 0.1", ", rise: 0.1, half_life: 3d"))})
+        len({plain, *(parse_rules(share % more).rules[0].version for more in (", rise: 0.1", ", rise: 0.1, half_life: 2d"))})
         == 3
     )
 

@@ -34,5 +34,5 @@ def test_the_usual_share_of_an_unknown_key_is_as_told() -> None:
     assert "a usual share of 0.25, worth 30 messages" in GUIDE
     assert usual_of(ShareMemory()) == 0.25
     assert usual_of(ShareMemory(30.0, 30.0, 0)) == (1 + 0.25) / 2
-    assert "(`half_life`, 7 days)" in GUIDE
-    assert detector_of(BLOCKS[1], ShareDetector).half_life == 7 * 86_400_000
+    assert "(`half_life`, 3 days)" in GUIDE
+    assert detector_of(BLOCKS[1], ShareDetector).half_life == 3 * 86_400_000

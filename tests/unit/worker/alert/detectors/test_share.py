@@ -184,7 +184,7 @@ def test_the_past_is_forgotten_by_halves() -> None:
     carried, found = risen(past, 0, 0, 25 * HOUR_MS)
     assert carried == past
     assert found.baseline == pytest.approx((40 + 7.5) / (400 + 30))
-    assert RISING.memory_ms == 10 * 24 * HOUR_MS
+    assert RISING.memory_ms == 4 * 24 * HOUR_MS
     assert PARAMETERS.memory_ms == 0
 
 
