@@ -5,6 +5,7 @@ import pytest
 from tests.unit.worker.alert.builders import RULE, rules, signal
 from tests.unit.worker.alert.test_decide import FRESH, SHIFT, SINGLE, feed
 from worker.alert.decide import decide
+from worker.messages import AlertEvent
 
 
 @pytest.mark.parametrize(("at_s", "is_known"), [(600, True), (609.999, True), (610, False)])
@@ -77,3 +78,17 @@ def test_an_alert_outlives_its_messages() -> None:
         decision = decide(rules(), state, None, watermark_ms)
         state = decision.state
         assert (decision.events, state.due_ms, state.rules["bad-press"].buckets) == ((), watermark_ms + 10_000, ())
+
+
+@pytest.mark.parametrize(
+    ("no_data", "told"), [("resolve", ["recovered"]), ("stale", ["went_silent"]), ("keep", []), ("fire", [])]
+)
+def test_an_alert_of_a_changed_rule_that_nothing_comes_for_is_still_looked_at(no_data: str, told: list[str]) -> None:
+    """What the rule makes of too little data holds for it too, though no message ever comes under the new rule."""
+    state, _ = feed(rules(), [signal(at_s) for at_s in (1, 2, 3, 4, 10)])
+    changed, events = rules(RULE + f"    no_data: {no_data}\n"), list[AlertEvent]()
+    for watermark_ms in range(20_000, 200_000, 10_000):
+        decision = decide(changed, state, None, watermark_ms)
+        state = decision.state
+        events += decision.events
+    assert [event.reason for event in events] == told

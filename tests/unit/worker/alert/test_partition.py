@@ -53,9 +53,9 @@ def test_the_watermark_wakes_other_keys() -> None:
 def test_events_of_one_signal_are_numbered() -> None:
     """Several keys can fall due at one signal: in order of time and key, numbered from nought."""
     held = memory()
-    run(held, *burst("entity:b"), *burst("entity:a"))
-    events = run(held, signal(10, alert_key="topic:x"), at=8).events
-    assert [(item.sequence, item.event.alert_key) for item in events] == [(0, "entity:a"), (1, "entity:b")]
+    run(held, *burst("entity:b"), *burst("entity:c"), *burst("entity:a"))
+    events = run(held, signal(10, alert_key="topic:x"), at=12).events
+    assert [(item.sequence, item.event.alert_key) for item in events] == [(0, "entity:a"), (1, "entity:b"), (2, "entity:c")]
 
 
 def test_lateness_holds_the_watermark_back() -> None:
@@ -101,6 +101,17 @@ def test_the_record_prevails_over_the_replay() -> None:
     states = {key: decode_state(body).rules["bad-press"].life for key, body in effects.states.items()}
     assert states == {"entity:acme": Life("ok"), "topic:quiet": Life("firing", 0)}
     assert effects.due["topic:quiet"] is not None
+
+
+def test_an_alert_from_the_record_is_looked_at_when_it_falls_due() -> None:
+    """Its timer is the record's too: another key's signal ends it, though the replay has not seen its key at all."""
+    found = rules(RULE + "    no_data: resolve\n")
+    held = PartitionMemory(found, 0, 100)
+    open_one = event(at_ms=0, alert_key="topic:quiet", rule_version=found.rules[0].version)
+    held.past = past(2, [StoredEvent(0, 0, open_one)])
+    run(held, signal(1), signal(2))
+    (resolved,) = run(held, signal(100), at=2).events
+    assert (resolved.event.alert_key, resolved.event.state) == ("topic:quiet", "resolved")
 
 
 def test_a_record_whose_signals_are_gone_still_counts() -> None:

@@ -112,7 +112,7 @@ def test_alerts_are_as_told(replayed: Life, told: AlertEvent | None, expected: L
 def test_an_open_alert_without_a_trace_in_the_replay_is_kept() -> None:
     """Its key was silent for all of it; it is looked at again at the next boundary."""
     after = as_told(rules(), KeyState("entity:acme"), {"bad-press": FIRED})
-    assert after.rules["bad-press"] == RuleState(VERSION, 20_000, Life("firing", 20_000), fired=FIRED)
+    assert after.rules["bad-press"] == RuleState(VERSION, 20_000, Life("firing", 20_000), fired=FIRED, seen_ms=20_000)
     assert after.due_ms == 30_000
 
 

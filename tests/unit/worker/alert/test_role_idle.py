@@ -74,6 +74,18 @@ def test_the_next_worker_reads_the_silence_from_the_log() -> None:
     assert len({event.id for event in bench.relayed()}) == 3
 
 
+def test_a_silence_that_began_under_another_worker_is_told_too() -> None:
+    """Who takes over a partition with an open alert, and hears nothing of it, says so."""
+    bench = Bench()
+    bench.send(*FIRING)
+    bench.role().run_until_idle()
+    bench.broker.groups[GROUP].members.clear()
+    successor = bench.role(idle_after_s=IDLE_S)
+    for now_s in range(0, 100, 5):
+        successor.step(0, now_s)
+    assert (len(ticks(bench)), states(bench)) == (1, ["firing", "stale"])
+
+
 def test_while_nothing_is_read_silence_proves_nothing() -> None:
     """A role that holds back, because Kafka does not take its events, hears nothing of its partitions."""
     bench = Bench()

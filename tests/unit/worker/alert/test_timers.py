@@ -45,3 +45,11 @@ def test_memory_is_bounded_by_the_keys(keys: int) -> None:
     assert max(sizes) <= 2 * keys + 1_000
     assert sum(after < before for before, after in pairwise(sizes)) <= sets // (keys + 1_000)
     assert drain(timers, sets) == [f"{at_ms % keys:04}" for at_ms in range(sets - keys, sets)]
+
+
+def test_a_timer_that_is_set_as_it_was_costs_nothing() -> None:
+    """As nearly every signal sets it."""
+    timers = Timers({"a": 5})
+    for _ in range(10):
+        timers.set("a", 5)
+    assert len(timers._heap) == 1
