@@ -8,13 +8,21 @@ from worker.alert.lifecycle import Life
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
 from worker.alert.state import NEVER_MS, decode_state
-from worker.messages import Control, Signal, Tick
+from worker.messages import Control, Signal, Silence, Tick
 from worker.ports import PartitionState, StoredEvent
 
 
 def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
     """A partition of which nothing is known yet."""
     return PartitionMemory(rules(), lateness_ms, cached_keys)
+
+
+RESOLVING = rules(RULE + "    no_data: resolve\n")
+
+
+def resolving() -> PartitionMemory:
+    """One under a rule to which silence means that all is well."""
+    return PartitionMemory(RESOLVING, 0, 100)
 
 
 def run(
@@ -103,24 +111,26 @@ def test_the_record_prevails_over_the_replay() -> None:
     assert effects.due["topic:quiet"] is not None
 
 
+@pytest.mark.parametrize("offset", [5, 7])
+def test_a_record_whose_signals_are_gone_still_counts(offset: int) -> None:
+    """The topic no longer reaches back to the position: the open alerts are taken over before the first signal is decided."""
+    held, open_one = resolving(), event(at_ms=0, rule_version=RESOLVING.rules[0].version)
+    held.past = past(5, [StoredEvent(2, 0, open_one)])
+    placed = [Placed(offset, signal(100, "positive"))]
+    held.learn(held.missing(placed), {})
+    effects = held.apply(placed)
+    assert [(stored.offset, stored.event.state) for stored in effects.events] == [(offset, "resolved")]
+    assert effects.restored == 0
+
+
 def test_an_alert_from_the_record_is_looked_at_when_it_falls_due() -> None:
     """Its timer is the record's too: another key's signal ends it, though the replay has not seen its key at all."""
-    found = rules(RULE + "    no_data: resolve\n")
-    held = PartitionMemory(found, 0, 100)
-    open_one = event(at_ms=0, alert_key="topic:quiet", rule_version=found.rules[0].version)
+    held = resolving()
+    open_one = event(at_ms=0, alert_key="topic:quiet", rule_version=RESOLVING.rules[0].version)
     held.past = past(2, [StoredEvent(0, 0, open_one)])
     run(held, signal(1), signal(2))
     (resolved,) = run(held, signal(100), at=2).events
     assert (resolved.event.alert_key, resolved.event.state) == ("topic:quiet", "resolved")
-
-
-def test_a_record_whose_signals_are_gone_still_counts() -> None:
-    """The topic no longer reaches back to the position: the open alerts are taken over before the first signal is decided."""
-    held, open_one = memory(), event(at_ms=0)
-    held.past = past(5, [StoredEvent(2, 0, open_one)])
-    placed = [Placed(7, signal(11, "positive"))]
-    held.learn(held.missing(placed), {})
-    assert decode_state(held.apply(placed).states["entity:acme"]).rules["bad-press"].life == Life("firing", 0)
 
 
 def test_states_that_left_memory_are_asked_for() -> None:
@@ -203,3 +213,14 @@ def test_a_tick_in_an_empty_partition_says_nothing() -> None:
     """It only moves the offset."""
     effects = run(memory(), Tick(5))
     assert (effects.next_offset, effects.events, effects.max_event_time_ms) == (1, (), NEVER_MS)
+
+
+def test_what_keeps_alerts_quiet_is_stored_whatever_else_the_run_holds() -> None:
+    """A silence that is followed by a tick is not lost with the next worker."""
+    held, silence = memory(), Silence("s", ("entity=acme",), 60_000, "kim", "premiere")
+    stored = run(held, silence, Tick(900_000)).suppression
+    assert stored is not None
+    resumed = memory()
+    resumed.resume(PartitionState(2, 0, {}, stored))
+    assert resumed.suppression.silences == (silence,)
+    assert run(held, Tick(1_000_000), at=2).suppression is None
