@@ -144,6 +144,14 @@ def test_states_that_left_memory_are_asked_for() -> None:
     assert fired.event.alert_key == "entity:a"
 
 
+def test_a_key_that_does_not_fall_due_is_not_asked_for() -> None:
+    """Not the newest signal wakes it, but the watermark behind that."""
+    held = memory(lateness_ms=15_000, cached_keys=1)
+    run(held, *burst("entity:a"), signal(5, alert_key="entity:b"))
+    assert held.missing([Placed(5, signal(24.9, alert_key="entity:b"))]) == []
+    assert held.missing([Placed(5, signal(25, alert_key="entity:b"))]) == ["entity:a"]
+
+
 def test_the_state_used_last_stays() -> None:
     """It is the least recently used that goes, not the first to come."""
     held = memory(cached_keys=1)
@@ -198,7 +206,8 @@ def test_a_tick_makes_the_open_alerts_of_the_partition_stale() -> None:
     assert told == [(9, 0, "entity:a", "stale"), (9, 1, "entity:b", "stale")]
     assert (effects.next_offset, effects.max_event_time_ms) == (10, 10_000)
     assert {key for key in effects.states if b"stale" in effects.states[key]} == {"entity:a", "entity:b"}
-    assert run(held, Tick(1_000_000), at=10).events == ()
+    again = run(held, Tick(1_000_000), at=10)
+    assert (again.events, again.states) == ((), {}), "what is unchanged is not written"
 
 
 def test_a_tick_needs_the_states_of_keys_with_timers() -> None:
@@ -224,3 +233,12 @@ def test_what_keeps_alerts_quiet_is_stored_whatever_else_the_run_holds() -> None
     resumed.resume(PartitionState(2, 0, {}, stored))
     assert resumed.suppression.silences == (silence,)
     assert run(held, Tick(1_000_000), at=2).suppression is None
+
+
+def test_of_too_many_silences_those_go_that_are_over() -> None:
+    """By the watermark: here the eighth."""
+    held = memory()
+    ends_ms = [50_000 if number == 7 else 200_000 for number in range(501)]
+    silences = [Silence(f"{number}", ("entity=acme",), at_ms, "kim", "premiere") for number, at_ms in enumerate(ends_ms)]
+    run(held, signal(100), *silences)
+    assert held.suppression.silences == (*silences[:7], *silences[8:])
