@@ -1,11 +1,13 @@
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.worker.alert.builders import event
 from worker.alert.relay import Relay, RelayOptions
-from worker.codec import decode_alert_event
+from worker.codec import control_record, decode_alert_event, is_control
 from worker.errors import FatalError, RetryableError
-from worker.messages import TopicPartition
+from worker.messages import Tick, TopicPartition
 from worker.ports import AlertCommit, StoredEvent
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySink
@@ -23,7 +25,7 @@ class Bench:
         self.relay = Relay(self.sink, self.store, RelayOptions(max_events=max_events), lambda: jitter)
         self.relay.assign({P0: None, P1: None})
 
-    def store_events(self, *offsets: int, upto: int, partition: TopicPartition = P0) -> None:
+    def store_events(self, *offsets: int, upto: int, partition: TopicPartition = P0, **fields: Any) -> None:
         """Commit events of signals at these offsets and tell the relay."""
         known = self.store.load(partition)
         self.store.commit(
@@ -34,7 +36,7 @@ class Bench:
                 max_event_time_ms=0,
                 states={},
                 due={},
-                events=tuple(StoredEvent(offset, 0, event(at_ms=offset)) for offset in offsets),
+                events=tuple(StoredEvent(offset, 0, event(at_ms=offset, **fields)) for offset in offsets),
             )
         )
         self.relay.announce(partition)
@@ -237,3 +239,29 @@ def test_a_failing_trim_does_not_repeat_what_was_sent() -> None:
     assert lines == [{"event": "stream not trimmed", "log_level": "warning", "error": f"gone before {P0} was trimmed to 5"}]
     assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 9) == 0
     assert bench.relayed() == [1, 2]
+
+
+def test_what_was_to_be_said_of_a_partition_goes_with_it() -> None:
+    """It is its next owner's to say; the others are relayed on."""
+    bench = Bench()
+    bench.store_events(3, upto=5, partition=P1)
+    bench.relay.say(P0, control_record(P0, Tick(5)))
+    bench.relay.forget([P0])
+    assert bench.relay.pump({P1: 5}, GROUP, 0) == 1
+    assert [record for record in bench.broker.records("sentiment.signals") if is_control(record)] == []
+
+
+def test_partitions_are_asked_for_where_there_is_a_source_alone() -> None:
+    """That Kafka does not say which there are holds up no event but those that all of them are to know of."""
+    bench, sources = Bench(), set[str]()
+
+    def everywhere() -> list[TopicPartition]:
+        raise RetryableError("no metadata")
+
+    bench.relay.inhibit(lambda labels: labels["severity"] in sources, everywhere)
+    bench.store_events(3, upto=5, labels={"severity": "critical"})
+    assert bench.relay.pump({P0: 5}, GROUP, 0) == 1
+    sources.add("critical")
+    bench.store_events(7, upto=9, labels={"severity": "critical"})
+    assert bench.relay.pump({P0: 9}, GROUP, 10) == 0
+    assert (bench.relayed(), bench.position()) == ([3], 5)
