@@ -8,7 +8,7 @@ from worker.alert.relay import Relay, RelayOptions
 from worker.codec import control_record, decode_alert_event, is_control
 from worker.errors import FatalError, RetryableError
 from worker.messages import Tick, TopicPartition
-from worker.ports import AlertCommit, StoredEvent
+from worker.ports import AlertCommit, StoredEvent, StreamPart
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySink
 
@@ -65,7 +65,7 @@ def test_events_and_position_go_together() -> None:
         **{f"tidings.{name}": value for name, value in cause.items()},
     }
     assert bench.relay.pump({P0: 9}, GROUP, 100) == 0
-    assert bench.relayed() == [3, 7]
+    assert (bench.relayed(), bench.sink.commits) == ([3, 7], 1)
 
 
 def test_abort_moves_nothing_and_is_made_good() -> None:
@@ -195,10 +195,42 @@ def test_the_position_stays_where_the_store_stands() -> None:
     assert (bench.relayed(), bench.position()) == ([3, 7], 9)
 
 
-def test_events_past_what_was_reached_are_left_to_their_owner() -> None:
+def test_a_store_that_lost_all_holds_the_position() -> None:
+    """Whatever the role has reached."""
+    bench = Bench()
+    assert bench.relay.pump({P0: 9}, GROUP, 0) == 0
+    assert bench.position() is None
+
+
+class CountingStore(InMemoryAlertStore):
+    """A store that counts how often events are read."""
+
+    reads = 0
+
+    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> StreamPart:
+        """Count, and read."""
+        self.reads += 1
+        return super().events(partition, from_offset, limit)
+
+
+def test_the_store_is_read_for_what_was_announced_alone() -> None:
+    """Once for what it may hold at first, then for each time that there are events."""
+    bench = Bench(store=(store := CountingStore()))
+    bench.store_events(upto=40)
+    for upto in range(1, 9):
+        bench.relay.pump({P0: upto}, GROUP, upto)
+    assert (store.reads, bench.position()) == (1, 8)
+    bench.store_events(41, upto=42)
+    for upto in range(42, 50):
+        bench.relay.pump({P0: upto}, GROUP, upto)
+    assert (store.reads, bench.relayed()) == (2, [41])
+
+
+@pytest.mark.parametrize("offset", [5, 8])
+def test_events_past_what_was_reached_are_left_to_their_owner(offset: int) -> None:
     """Another worker has gone on with the partition: its events are not sent by us, who would not move past them."""
     bench = Bench()
-    bench.store_events(3, 8, upto=9)
+    bench.store_events(3, offset, upto=9)
     bench.relay.pump({P0: 5}, GROUP, 0)
     assert (bench.relayed(), bench.position()) == ([3], 5)
 
