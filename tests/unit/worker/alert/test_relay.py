@@ -155,14 +155,15 @@ def test_one_transaction_for_all_partitions() -> None:
     assert (bench.position(P0), bench.position(P1), bench.sink.commits) == (5, 6, 1)
 
 
-def test_a_long_stream_is_relayed_in_parts() -> None:
+@pytest.mark.parametrize(("at_once", "expected"), [(2, [(2, 3), (4, 5), (5, 9)]), (3, [(3, 4), (5, 9)])])
+def test_a_long_stream_is_relayed_in_parts(at_once: int, expected: list[tuple[int, int]]) -> None:
     """At most so many events at a time, without waiting for news in between."""
-    bench = Bench(max_events=2)
+    bench = Bench(max_events=at_once)
     bench.store_events(1, 2, 3, 4, 5, upto=9)
     reached = []
     while bench.relay.pump({P0: 9}, GROUP, 0):
         reached.append((len(bench.relayed()), bench.position()))
-    assert reached == [(2, 3), (4, 5), (5, 9)]
+    assert reached == expected
 
 
 def test_it_goes_on_from_the_committed_position() -> None:
@@ -189,10 +190,19 @@ def test_the_position_stays_where_the_store_stands() -> None:
     bench.relay.pump({P0: 9}, GROUP, 0)
     assert (bench.relayed(), bench.position()) == ([3], 5)
     bench.relay.pump({P0: 9}, GROUP, 10)
-    assert bench.position() == 5
+    assert (bench.position(), bench.sink.commits) == (5, 1)
     bench.store_events(7, upto=9)
     bench.relay.pump({P0: 9}, GROUP, 20)
     assert (bench.relayed(), bench.position()) == ([3, 7], 9)
+
+
+def test_the_position_never_goes_back() -> None:
+    """Where the store fell back behind it: what lies between would be sent twice."""
+    bench = Bench()
+    bench.relay.assign({P0: 7})
+    bench.store_events(3, upto=5)
+    assert bench.relay.pump({P0: 9}, GROUP, 0) == 0
+    assert (bench.position(), bench.sink.commits) == (None, 0)
 
 
 def test_a_store_that_lost_all_holds_the_position() -> None:
