@@ -92,3 +92,11 @@ def test_an_alert_of_a_changed_rule_that_nothing_comes_for_is_still_looked_at(no
         state = decision.state
         events += decision.events
     assert [event.reason for event in events] == told
+
+
+def test_a_changed_rule_says_nothing_of_keys_that_it_has_not_heard_of() -> None:
+    """Else each change of a rule that alerts on the want of data would alert on every key, as its window is empty then."""
+    state, _ = feed(rules(), [signal(at_s, "positive") for at_s in (1, 2, 3, 4, 10)])
+    changed = rules(RULE + "    no_data: fire\n")
+    state = decide(changed, state, None, 20_000).state
+    assert decide(changed, state, None, 200_000).events == ()
