@@ -1,14 +1,16 @@
 """How long the alert role waits for a store that does not answer, and how often it looks where the store stands."""
 
 import random
+import threading
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.unit.worker.alert.test_role import BAD, GROUP, P0, Bench, UnsteadyStore, at
+from tests.unit.worker.alert.test_role import BAD, GROUP, KEYS, P0, TOPIC, Bench, UnsteadyStore, at
+from tests.unit.worker.alert.test_role_holding import CountingSource
 from worker.messages import Record, TopicPartition
-from worker.ports import StreamPart
+from worker.ports import AlertCommit, StreamPart
 from worker.testing.broker import InMemorySource
 
 GROWING_S = [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
@@ -108,3 +110,69 @@ def test_the_store_is_looked_at_every_few_seconds() -> None:
         looked_s += [now_s] * (len(store.looks) - before)
     assert looked_s == [5.0, 10.0, 15.0]
     assert set(store.looks) == {(4, 1)}
+
+
+def test_the_role_waits_for_records_as_long_as_it_is_told() -> None:
+    """At each poll; a backfill by default not at all."""
+    bench, stop = bench_with(CountingStore()), threading.Event()
+    source = TimedSource(bench)
+    role = bench.role(source, poll_timeout_s=0.25)
+    role.run_until_idle()
+    assert set(source.waits) == {0.0}
+    source.waits.clear()
+    role.run_until_idle(0.5)
+    assert set(source.waits) == {0.5}
+    source.waits.clear()
+    bench.send(at(5))
+    bench.store.trouble, bench.store.meanwhile = ["before"], stop.set
+    role.run(stop)
+    assert source.waits == [0.25]
+
+
+def test_what_comes_while_the_store_is_waited_for_is_neither_lost_nor_counted_twice() -> None:
+    """A partition that needs no loading is read at once, goes to another before it is taken up, and comes again."""
+    bench, other = Bench(partitions=2), TopicPartition(TOPIC, 1)
+    bench.send(*[at(0, alert_key=key) for key in KEYS])
+    source = bench.source()
+    role = bench.role(source)
+    role.run_until_idle()
+    source.expect({P0}, lost=False)
+    role.run_until_idle()
+    held = [{P0, other}, {P0}, {P0, other}, {P0, other}]
+    bench.store.trouble = ["before"] * len(held)
+    bench.store.meanwhile = lambda: source.expect(held.pop(0), lost=False)
+    bench.send(*[at(second, alert_key=key) for second in (1, 2, 3, 4, 10) for key in KEYS])
+    assert {record.partition for record in bench.broker.records(TOPIC)} == {0, 1}
+    for _ in range(3):
+        role.run_until_idle()
+    assert (held, role.counts.signals) == ([], 6 * len(KEYS))
+    assert sorted(bench.states()) == [(key, "firing") for key in sorted(KEYS)]
+
+
+def test_signals_are_read_again_where_kafka_does_not_answer_either() -> None:
+    """The consumer cannot be paused while the store is away: what is in hand is given up, and nothing is passed over."""
+    bench = bench_with(store := CountingStore())
+    source = CountingSource(bench.broker, GROUP)
+    role = bench.role(source, store_pause_s=0.0)
+    role.run_until_idle()
+    bench.send(at(10))
+    store.trouble, source.failing_pauses = ["before"], 1
+    role.run_until_idle()
+    assert (role.counts.signals, role.counts.store_retries, source.failing_pauses) == (5, 1, 0)
+    assert bench.states() == [("entity:acme", "firing")]
+
+
+def test_every_time_that_another_has_gone_on_is_counted() -> None:
+    """Two of them are two."""
+    bench = bench_with(CountingStore())
+    role = bench.role()
+    role.run_until_idle()
+    for offset in (4, 5):
+        bench.send(at(offset))
+        bench.store.commit(
+            AlertCommit(
+                partition=P0, expected_offset=offset, next_offset=offset + 1, max_event_time_ms=0, states={}, due={}, events=()
+            )
+        )
+        role.run_until_idle()
+    assert role.counts.fenced == 2
