@@ -8,7 +8,7 @@ import pytest
 from tests.unit.worker.alert.builders import RULE, rules, signal
 from worker.alert.backtest import Backtest, Outcome
 from worker.alert.decide import Decision
-from worker.alert.flow import Flow
+from worker.alert.flow import Flow, Turned
 from worker.alert.late import LateSignals
 from worker.alert.state import KeyState
 from worker.messages import Acknowledge, AlertEvent, Control, Signal, Silence, Tick
@@ -64,8 +64,26 @@ def test_what_is_counted_at_once_is_what_the_flow_counts_one_by_one(seed: int) -
     assert outcome.late == late
     assert late.signals > 20
     assert outcome.keys == Counter(item.alert_key for item in signals)
+    ends = {event.alert_id: event for event in events if event.state == "resolved"}
+    begun = [(event, ends.get(event.alert_id)) for event in events if event.state == "firing"]
+    assert [(alert.fired, alert.resolved) for alert in outcome.alerts] == begun
     times_ms = [item.event_time_ms for item in signals]
-    assert (outcome.first_ms, outcome.last_ms) == (min(times_ms), max(times_ms))
+    assert (outcome.first_ms, outcome.last_ms, outcome.rules) == (min(times_ms), max(times_ms), rules(TWO))
+
+
+def test_between_two_boundaries_signals_are_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is what makes a backtest quick: of two hundred in a bucket, the flow is asked about the first."""
+    asked, take = list[Signal | Control](), Flow.take
+
+    def counting(self: Flow, placed: Signal | Control, turned: Turned) -> None:
+        asked.append(placed)
+        take(self, placed, turned)
+
+    monkeypatch.setattr(Flow, "take", counting)
+    signals = [signal(10 + number / 25, message_id=f"{number}") for number in range(500)]
+    outcome = backtest(*signals, lateness_ms=LATENESS_MS)
+    assert [item.event_time_ms for item in asked if isinstance(item, Signal)] == [10_000, 13_000, 23_000]
+    assert [event.evidence.messages for event in outcome.events] == [250]
 
 
 def test_partitions_are_put_together() -> None:
