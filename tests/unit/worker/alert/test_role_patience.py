@@ -176,3 +176,15 @@ def test_every_time_that_another_has_gone_on_is_counted() -> None:
         )
         role.run_until_idle()
     assert role.counts.fenced == 2
+
+
+def test_every_loss_of_the_store_is_counted() -> None:
+    """Two of them are two."""
+    bench = bench_with(CountingStore())
+    role = bench.role()
+    role.run_until_idle()
+    for second in (5, 6):
+        bench.store.forget(P0)
+        bench.send(at(second))
+        role.run_until_idle()
+    assert role.counts.rebuilt == 2
