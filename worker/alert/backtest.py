@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     `keys` counts the signals of each key; `late` are those that came too late for a rule.
     `first_ms` and `last_ms` are the oldest and newest event time; None where there was no signal. Alerts and events come in
-    order of time, key and rule.
+    order of time, key and rule; those of one rule and key that are of one time, as they were decided.
     """
 
     rules: RuleSet
@@ -196,5 +196,5 @@ class _Partition:
             self._open[place] = replace(alert, silences=alert.silences + (event.change == "stale"))
 
 
-def _order(event: AlertEvent) -> tuple[int, str, str, str]:
-    return event.at_ms, event.alert_key, event.rule, event.id
+def _order(event: AlertEvent) -> tuple[int, str, str]:
+    return event.at_ms, event.alert_key, event.rule

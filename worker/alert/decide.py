@@ -231,7 +231,9 @@ def _take(rule: Rule, state: RuleState, signal: Signal | None, intake: Intake | 
 def _adopt(rule: Rule, state: RuleState, closed_ms: int) -> tuple[RuleState, RuleReason]:
     """Go on under a changed rule; see the module's docstring."""
     step = advance(state.life, "rule_changed", closed_ms, _timing(rule))
-    fresh = RuleState(rule.version, closed_ms, step.life, late=state.late, fired=state.fired)
+    # The silence of an open alert counts from here; never heard of, it would be looked at for want of data no more.
+    seen_ms = closed_ms if step.life.is_open else NEVER_MS
+    fresh = RuleState(rule.version, closed_ms, step.life, late=state.late, fired=state.fired, seen_ms=seen_ms)
     return fresh, RuleReason(rule.name, step.reason)
 
 

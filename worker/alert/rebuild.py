@@ -70,7 +70,7 @@ def as_told(rules: RuleSet, state: KeyState, told: Mapping[str, AlertEvent]) -> 
             # An event may tell of a moment between two boundaries, as a tick or an acknowledgement comes at.
             rule = rules.by_name.get(name)
             evaluated_ms = floor_to(event.at_ms, rule.detector.bucket) if rule else event.at_ms
-            kept[name] = RuleState(event.rule_version, evaluated_ms, _life_of(event), fired=event)
+            kept[name] = RuleState(event.rule_version, evaluated_ms, _life_of(event), fired=event, seen_ms=evaluated_ms)
     return key_state(rules, state.alert_key, kept)
 
 

@@ -316,7 +316,8 @@ class AlertRole:
         self.counts.store_retries += 1
         log.warning("alert store unavailable", attempt=attempt + 1, error=str(error))
         self._source.pause(list(self._memory))
-        self._backlog += self._poll(self._pause_s(attempt))
+        polled = self._poll(self._pause_s(attempt))
+        self._backlog += polled  # only now: what the poll took from us was dropped from the backlog in it
 
     def _pause_s(self, attempt: int) -> float:
         return back_off_s(attempt + 1, self._options.store_pause_s, random.random())  # noqa: S311 - jitter, no secret

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.worker.alert.builders import RULE, rules, signal
 from tests.unit.worker.alert.test_decide import FRESH, SHIFT, SINGLE, feed
 from worker.alert.decide import decide
+from worker.messages import AlertEvent
 
 
 @pytest.mark.parametrize(("at_s", "is_known"), [(600, True), (609.999, True), (610, False)])
@@ -77,3 +78,25 @@ def test_an_alert_outlives_its_messages() -> None:
         decision = decide(rules(), state, None, watermark_ms)
         state = decision.state
         assert (decision.events, state.due_ms, state.rules["bad-press"].buckets) == ((), watermark_ms + 10_000, ())
+
+
+@pytest.mark.parametrize(
+    ("no_data", "told"), [("resolve", ["recovered"]), ("stale", ["went_silent"]), ("keep", []), ("fire", [])]
+)
+def test_an_alert_of_a_changed_rule_that_nothing_comes_for_is_still_looked_at(no_data: str, told: list[str]) -> None:
+    """What the rule makes of too little data holds for it too, though no message ever comes under the new rule."""
+    state, _ = feed(rules(), [signal(at_s) for at_s in (1, 2, 3, 4, 10)])
+    changed, events = rules(RULE + f"    no_data: {no_data}\n"), list[AlertEvent]()
+    for watermark_ms in range(20_000, 200_000, 10_000):
+        decision = decide(changed, state, None, watermark_ms)
+        state = decision.state
+        events += decision.events
+    assert [event.reason for event in events] == told
+
+
+def test_a_changed_rule_says_nothing_of_keys_that_it_has_not_heard_of() -> None:
+    """Else each change of a rule that alerts on the want of data would alert on every key, as its window is empty then."""
+    state, _ = feed(rules(), [signal(at_s, "positive") for at_s in (1, 2, 3, 4, 10)])
+    changed = rules(RULE + "    no_data: fire\n")
+    state = decide(changed, state, None, 20_000).state
+    assert decide(changed, state, None, 200_000).events == ()

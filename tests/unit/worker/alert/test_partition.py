@@ -8,13 +8,21 @@ from worker.alert.lifecycle import Life
 from worker.alert.partition import Effects, PartitionMemory, Placed
 from worker.alert.rebuild import past
 from worker.alert.state import NEVER_MS, decode_state
-from worker.messages import Control, Signal, Tick
+from worker.messages import Control, Signal, Silence, Tick
 from worker.ports import PartitionState, StoredEvent
 
 
 def memory(lateness_ms: int = 0, cached_keys: int = 100) -> PartitionMemory:
     """A partition of which nothing is known yet."""
     return PartitionMemory(rules(), lateness_ms, cached_keys)
+
+
+RESOLVING = rules(RULE + "    no_data: resolve\n")
+
+
+def resolving() -> PartitionMemory:
+    """One under a rule to which silence means that all is well."""
+    return PartitionMemory(RESOLVING, 0, 100)
 
 
 def run(
@@ -53,9 +61,9 @@ def test_the_watermark_wakes_other_keys() -> None:
 def test_events_of_one_signal_are_numbered() -> None:
     """Several keys can fall due at one signal: in order of time and key, numbered from nought."""
     held = memory()
-    run(held, *burst("entity:b"), *burst("entity:a"))
-    events = run(held, signal(10, alert_key="topic:x"), at=8).events
-    assert [(item.sequence, item.event.alert_key) for item in events] == [(0, "entity:a"), (1, "entity:b")]
+    run(held, *burst("entity:b"), *burst("entity:c"), *burst("entity:a"))
+    events = run(held, signal(10, alert_key="topic:x"), at=12).events
+    assert [(item.sequence, item.event.alert_key) for item in events] == [(0, "entity:a"), (1, "entity:b"), (2, "entity:c")]
 
 
 def test_lateness_holds_the_watermark_back() -> None:
@@ -103,13 +111,26 @@ def test_the_record_prevails_over_the_replay() -> None:
     assert effects.due["topic:quiet"] is not None
 
 
-def test_a_record_whose_signals_are_gone_still_counts() -> None:
+@pytest.mark.parametrize("offset", [5, 7])
+def test_a_record_whose_signals_are_gone_still_counts(offset: int) -> None:
     """The topic no longer reaches back to the position: the open alerts are taken over before the first signal is decided."""
-    held, open_one = memory(), event(at_ms=0)
+    held, open_one = resolving(), event(at_ms=0, rule_version=RESOLVING.rules[0].version)
     held.past = past(5, [StoredEvent(2, 0, open_one)])
-    placed = [Placed(7, signal(11, "positive"))]
+    placed = [Placed(offset, signal(100, "positive"))]
     held.learn(held.missing(placed), {})
-    assert decode_state(held.apply(placed).states["entity:acme"]).rules["bad-press"].life == Life("firing", 0)
+    effects = held.apply(placed)
+    assert [(stored.offset, stored.event.state) for stored in effects.events] == [(offset, "resolved")]
+    assert effects.restored == 0
+
+
+def test_an_alert_from_the_record_is_looked_at_when_it_falls_due() -> None:
+    """Its timer is the record's too: another key's signal ends it, though the replay has not seen its key at all."""
+    held = resolving()
+    open_one = event(at_ms=0, alert_key="topic:quiet", rule_version=RESOLVING.rules[0].version)
+    held.past = past(2, [StoredEvent(0, 0, open_one)])
+    run(held, signal(1), signal(2))
+    (resolved,) = run(held, signal(100), at=2).events
+    assert (resolved.event.alert_key, resolved.event.state) == ("topic:quiet", "resolved")
 
 
 def test_states_that_left_memory_are_asked_for() -> None:
@@ -121,6 +142,14 @@ def test_states_that_left_memory_are_asked_for() -> None:
     assert held.missing([Placed(5, signal(10, alert_key="entity:b"))]) == ["entity:a"]
     (fired,) = run(held, signal(10, alert_key="entity:b"), at=5, stored=effects.states).events
     assert fired.event.alert_key == "entity:a"
+
+
+def test_a_key_that_does_not_fall_due_is_not_asked_for() -> None:
+    """Not the newest signal wakes it, but the watermark behind that."""
+    held = memory(lateness_ms=15_000, cached_keys=1)
+    run(held, *burst("entity:a"), signal(5, alert_key="entity:b"))
+    assert held.missing([Placed(5, signal(24.9, alert_key="entity:b"))]) == []
+    assert held.missing([Placed(5, signal(25, alert_key="entity:b"))]) == ["entity:a"]
 
 
 def test_the_state_used_last_stays() -> None:
@@ -177,7 +206,8 @@ def test_a_tick_makes_the_open_alerts_of_the_partition_stale() -> None:
     assert told == [(9, 0, "entity:a", "stale"), (9, 1, "entity:b", "stale")]
     assert (effects.next_offset, effects.max_event_time_ms) == (10, 10_000)
     assert {key for key in effects.states if b"stale" in effects.states[key]} == {"entity:a", "entity:b"}
-    assert run(held, Tick(1_000_000), at=10).events == ()
+    again = run(held, Tick(1_000_000), at=10)
+    assert (again.events, again.states) == ((), {}), "what is unchanged is not written"
 
 
 def test_a_tick_needs_the_states_of_keys_with_timers() -> None:
@@ -192,3 +222,23 @@ def test_a_tick_in_an_empty_partition_says_nothing() -> None:
     """It only moves the offset."""
     effects = run(memory(), Tick(5))
     assert (effects.next_offset, effects.events, effects.max_event_time_ms) == (1, (), NEVER_MS)
+
+
+def test_what_keeps_alerts_quiet_is_stored_whatever_else_the_run_holds() -> None:
+    """A silence that is followed by a tick is not lost with the next worker."""
+    held, silence = memory(), Silence("s", ("entity=acme",), 60_000, "kim", "premiere")
+    stored = run(held, silence, Tick(900_000)).suppression
+    assert stored is not None
+    resumed = memory()
+    resumed.resume(PartitionState(2, 0, {}, stored))
+    assert resumed.suppression.silences == (silence,)
+    assert run(held, Tick(1_000_000), at=2).suppression is None
+
+
+def test_of_too_many_silences_those_go_that_are_over() -> None:
+    """By the watermark: here the eighth."""
+    held = memory()
+    ends_ms = [50_000 if number == 7 else 200_000 for number in range(501)]
+    silences = [Silence(f"{number}", ("entity=acme",), at_ms, "kim", "premiere") for number, at_ms in enumerate(ends_ms)]
+    run(held, signal(100), *silences)
+    assert held.suppression.silences == (*silences[:7], *silences[8:])

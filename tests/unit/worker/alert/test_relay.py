@@ -1,12 +1,14 @@
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.worker.alert.builders import event
 from worker.alert.relay import Relay, RelayOptions
-from worker.codec import decode_alert_event
+from worker.codec import control_record, decode_alert_event, is_control
 from worker.errors import FatalError, RetryableError
-from worker.messages import TopicPartition
-from worker.ports import AlertCommit, StoredEvent
+from worker.messages import Tick, TopicPartition
+from worker.ports import AlertCommit, StoredEvent, StreamPart
 from worker.testing.alert_store import InMemoryAlertStore
 from worker.testing.broker import GroupMetadata, InMemoryBroker, InMemorySink
 
@@ -23,7 +25,7 @@ class Bench:
         self.relay = Relay(self.sink, self.store, RelayOptions(max_events=max_events), lambda: jitter)
         self.relay.assign({P0: None, P1: None})
 
-    def store_events(self, *offsets: int, upto: int, partition: TopicPartition = P0) -> None:
+    def store_events(self, *offsets: int, upto: int, partition: TopicPartition = P0, **fields: Any) -> None:
         """Commit events of signals at these offsets and tell the relay."""
         known = self.store.load(partition)
         self.store.commit(
@@ -34,7 +36,7 @@ class Bench:
                 max_event_time_ms=0,
                 states={},
                 due={},
-                events=tuple(StoredEvent(offset, 0, event(at_ms=offset)) for offset in offsets),
+                events=tuple(StoredEvent(offset, 0, event(at_ms=offset, **fields)) for offset in offsets),
             )
         )
         self.relay.announce(partition)
@@ -63,7 +65,7 @@ def test_events_and_position_go_together() -> None:
         **{f"tidings.{name}": value for name, value in cause.items()},
     }
     assert bench.relay.pump({P0: 9}, GROUP, 100) == 0
-    assert bench.relayed() == [3, 7]
+    assert (bench.relayed(), bench.sink.commits) == ([3, 7], 1)
 
 
 def test_abort_moves_nothing_and_is_made_good() -> None:
@@ -153,14 +155,15 @@ def test_one_transaction_for_all_partitions() -> None:
     assert (bench.position(P0), bench.position(P1), bench.sink.commits) == (5, 6, 1)
 
 
-def test_a_long_stream_is_relayed_in_parts() -> None:
+@pytest.mark.parametrize(("at_once", "expected"), [(2, [(2, 3), (4, 5), (5, 9)]), (3, [(3, 4), (5, 9)])])
+def test_a_long_stream_is_relayed_in_parts(at_once: int, expected: list[tuple[int, int]]) -> None:
     """At most so many events at a time, without waiting for news in between."""
-    bench = Bench(max_events=2)
+    bench = Bench(max_events=at_once)
     bench.store_events(1, 2, 3, 4, 5, upto=9)
     reached = []
     while bench.relay.pump({P0: 9}, GROUP, 0):
         reached.append((len(bench.relayed()), bench.position()))
-    assert reached == [(2, 3), (4, 5), (5, 9)]
+    assert reached == expected
 
 
 def test_it_goes_on_from_the_committed_position() -> None:
@@ -187,16 +190,57 @@ def test_the_position_stays_where_the_store_stands() -> None:
     bench.relay.pump({P0: 9}, GROUP, 0)
     assert (bench.relayed(), bench.position()) == ([3], 5)
     bench.relay.pump({P0: 9}, GROUP, 10)
-    assert bench.position() == 5
+    assert (bench.position(), bench.sink.commits) == (5, 1)
     bench.store_events(7, upto=9)
     bench.relay.pump({P0: 9}, GROUP, 20)
     assert (bench.relayed(), bench.position()) == ([3, 7], 9)
 
 
-def test_events_past_what_was_reached_are_left_to_their_owner() -> None:
+def test_the_position_never_goes_back() -> None:
+    """Where the store fell back behind it: what lies between would be sent twice."""
+    bench = Bench()
+    bench.relay.assign({P0: 7})
+    bench.store_events(3, upto=5)
+    assert bench.relay.pump({P0: 9}, GROUP, 0) == 0
+    assert (bench.position(), bench.sink.commits) == (None, 0)
+
+
+def test_a_store_that_lost_all_holds_the_position() -> None:
+    """Whatever the role has reached."""
+    bench = Bench()
+    assert bench.relay.pump({P0: 9}, GROUP, 0) == 0
+    assert bench.position() is None
+
+
+class CountingStore(InMemoryAlertStore):
+    """A store that counts how often events are read."""
+
+    reads = 0
+
+    def events(self, partition: TopicPartition, from_offset: int, limit: int) -> StreamPart:
+        """Count, and read."""
+        self.reads += 1
+        return super().events(partition, from_offset, limit)
+
+
+def test_the_store_is_read_for_what_was_announced_alone() -> None:
+    """Once for what it may hold at first, then for each time that there are events."""
+    bench = Bench(store=(store := CountingStore()))
+    bench.store_events(upto=40)
+    for upto in range(1, 9):
+        bench.relay.pump({P0: upto}, GROUP, upto)
+    assert (store.reads, bench.position()) == (1, 8)
+    bench.store_events(41, upto=42)
+    for upto in range(42, 50):
+        bench.relay.pump({P0: upto}, GROUP, upto)
+    assert (store.reads, bench.relayed()) == (2, [41])
+
+
+@pytest.mark.parametrize("offset", [5, 8])
+def test_events_past_what_was_reached_are_left_to_their_owner(offset: int) -> None:
     """Another worker has gone on with the partition: its events are not sent by us, who would not move past them."""
     bench = Bench()
-    bench.store_events(3, 8, upto=9)
+    bench.store_events(3, offset, upto=9)
     bench.relay.pump({P0: 5}, GROUP, 0)
     assert (bench.relayed(), bench.position()) == ([3], 5)
 
@@ -237,3 +281,29 @@ def test_a_failing_trim_does_not_repeat_what_was_sent() -> None:
     assert lines == [{"event": "stream not trimmed", "log_level": "warning", "error": f"gone before {P0} was trimmed to 5"}]
     assert bench.relay.pump({P0: 5, P1: 5}, GROUP, 9) == 0
     assert bench.relayed() == [1, 2]
+
+
+def test_what_was_to_be_said_of_a_partition_goes_with_it() -> None:
+    """It is its next owner's to say; the others are relayed on."""
+    bench = Bench()
+    bench.store_events(3, upto=5, partition=P1)
+    bench.relay.say(P0, control_record(P0, Tick(5)))
+    bench.relay.forget([P0])
+    assert bench.relay.pump({P1: 5}, GROUP, 0) == 1
+    assert [record for record in bench.broker.records("sentiment.signals") if is_control(record)] == []
+
+
+def test_partitions_are_asked_for_where_there_is_a_source_alone() -> None:
+    """That Kafka does not say which there are holds up no event but those that all of them are to know of."""
+    bench, sources = Bench(), set[str]()
+
+    def everywhere() -> list[TopicPartition]:
+        raise RetryableError("no metadata")
+
+    bench.relay.inhibit(lambda labels: labels["severity"] in sources, everywhere)
+    bench.store_events(3, upto=5, labels={"severity": "critical"})
+    assert bench.relay.pump({P0: 5}, GROUP, 0) == 1
+    sources.add("critical")
+    bench.store_events(7, upto=9, labels={"severity": "critical"})
+    assert bench.relay.pump({P0: 9}, GROUP, 10) == 0
+    assert (bench.relayed(), bench.position()) == ([3], 5)

@@ -174,9 +174,9 @@ def test_bad_control_records_are_counted_and_passed_over() -> None:
     role = fired(bench)
     for kind, body in ((b"silence", b'{"id": "s"}'), (b"later", b"{}"), (b"inhibitor", b"\xff")):
         bench.broker.produce(OutRecord(TOPIC, None, body, (("tidings.control", kind),)), 1)
-    bench.say(Acknowledge(TARGET, "nothing", "kim", "looking", 5), P1)
+    bench.say(Acknowledge(TARGET, "nothing", "kim", "looking", 5), P1, P1)
     role.run_until_idle()
-    assert (role.counts.undecodable, role.counts.not_open) == (3, 1)
+    assert (role.counts.undecodable, role.counts.not_open) == (3, 2)
     backwards = control_record(P1, Silence("s", ("a=b",), 1, "kim", "c", starts_at_ms=2))
     with pytest.raises(DecodeError, match="ends before"):
         decode_placed(Record(*P1, 0, None, backwards.value, 0, backwards.headers))

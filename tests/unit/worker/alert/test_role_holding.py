@@ -104,6 +104,21 @@ def test_it_says_why_it_holds_and_that_it_goes_on() -> None:
     assert "not enough replicas in sync" in {line["error"] for line in lines if line["event"] == "relay postponed"}
 
 
+def test_it_holds_past_the_limit_until_half_is_relayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it does not go on and off with each transaction; each time is told once."""
+    shut, behind = Shut(), [0, 20, 21, 15, 11, 10, 20, 21, 10, 0]
+    numbers = iter(behind)
+    monkeypatch.setattr(shut.role._relay, "behind", lambda _: next(numbers))
+    held = list[bool]()
+    with capture_logs() as lines:
+        for _ in behind:
+            shut.steps(1)
+            held.append(shut.role.held)
+    assert held == [False, False, True, True, True, False, False, True, False, False]
+    told = [(line["event"], line["unrelayed_signals"]) for line in lines if line["event"] in {HELD, GOING_ON}]
+    assert told == [(HELD, 21), (GOING_ON, 10)] * 2
+
+
 def test_what_a_rebalance_brings_is_held_too() -> None:
     """A partition that comes is not paused by itself, nor is one that was: in the next cycle they are."""
     shut = Shut(partitions=2)

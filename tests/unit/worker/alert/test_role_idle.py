@@ -24,7 +24,8 @@ def test_silence_makes_a_firing_alert_stale_and_data_brings_it_back() -> None:
     role = bench.role(idle_after_s=IDLE_S)
     for now_s in range(0, 600, 5):
         role.step(0, now_s)
-    assert (len(ticks(bench)), states(bench), role.counts.stale) == (1, ["firing", "stale"], 1)
+    assert ticks(bench) == [Tick(round(bench.now_s() * 1_000))], "the time that it was"
+    assert (states(bench), role.counts.stale) == (["firing", "stale"], 1)
     bench.send(*RECOVERY, at(60, "positive"))
     for now_s in range(600, 650, 5):
         role.step(0, now_s)
@@ -72,6 +73,18 @@ def test_the_next_worker_reads_the_silence_from_the_log() -> None:
     successor.run_until_idle()
     assert states(bench) == ["firing", "stale", "resolved"]
     assert len({event.id for event in bench.relayed()}) == 3
+
+
+def test_a_silence_that_began_under_another_worker_is_told_too() -> None:
+    """Who takes over a partition with an open alert, and hears nothing of it, says so."""
+    bench = Bench()
+    bench.send(*FIRING)
+    bench.role().run_until_idle()
+    bench.broker.groups[GROUP].members.clear()
+    successor = bench.role(idle_after_s=IDLE_S)
+    for now_s in range(0, 100, 5):
+        successor.step(0, now_s)
+    assert (len(ticks(bench)), states(bench)) == (1, ["firing", "stale"])
 
 
 def test_while_nothing_is_read_silence_proves_nothing() -> None:

@@ -188,3 +188,8 @@ def test_scope_admits_by_source_kind_and_label() -> None:
     (rule,) = parse_rules(WHOLE.replace("kind: chat", "label: [negative, positive]")).rules
     assert rule.scope.admits("tweets", "news", "positive")
     assert not rule.scope.admits("tweets", "news", "neutral")
+
+
+def test_what_is_remembered_of_keys_is_bounded() -> None:
+    """There may be any number of them."""
+    assert parse_rules(WHOLE).for_key.cache_info().maxsize is not None
