@@ -23,7 +23,7 @@ from worker.alert.detectors import View, judge
 from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
 from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
-from worker.alert.state import KeyState, RuleState
+from worker.alert.state import NEVER_MS, KeyState, RuleState
 from worker.alert.suppression import Suppression
 from worker.messages import Acknowledge, AlertEvent, AlertState, Signal
 
