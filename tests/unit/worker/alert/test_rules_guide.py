@@ -31,8 +31,8 @@ def test_the_guide_names_every_detector_and_field() -> None:
 
 def test_the_usual_share_of_an_unknown_key_is_as_told() -> None:
     """And what it is worth, and how fast it is forgotten."""
-    assert "a usual share of 0.25, worth 30 messages" in GUIDE
+    assert "a usual share of 0.25, worth 10 messages" in GUIDE
     assert usual_of(ShareMemory()) == 0.25
-    assert usual_of(ShareMemory(30.0, 30.0, 0)) == (1 + 0.25) / 2
+    assert usual_of(ShareMemory(10.0, 10.0, 0)) == (1 + 0.25) / 2
     assert "(`half_life`, 3 days)" in GUIDE
     assert detector_of(BLOCKS[1], ShareDetector).half_life == 3 * 86_400_000
