@@ -15,20 +15,25 @@ MAX_BUCKETS = 240
 """Buckets in a window: what bounds the state of one key, and the time to look at it."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d+)(ms|s|m|h|d)")
-_DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d))+")
+_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:[0-9]+(?:ms|s|m|h|d))+")
 _DAY_MS = 86_400_000
+_LONGEST_MS = 3_660 * _DAY_MS
+"""Ten years: whoever writes more meant something else, and the sums of some are no times any more."""
 
 
 def parse_duration(value: object) -> int:
     """Return milliseconds for a duration such as "500ms", "30s", "5m" or "1h30m".
 
     Raises:
-        ValueError: `value` is not such a text.
+        ValueError: `value` is not such a text, or more than ten years.
     """
     if not (isinstance(value, str) and _DURATION.fullmatch(value)):
         raise ValueError(f'expected a duration such as "30s", "5m" or "1h30m", not {value!r}')
-    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    milliseconds = sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    if milliseconds > _LONGEST_MS:
+        raise ValueError(f"expected at most {duration_text(_LONGEST_MS)}, not {value[:40]!r}")
+    return milliseconds
 
 
 def duration_text(milliseconds: int) -> str:
@@ -62,7 +67,9 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 class Part(BaseModel):
     """A part of the rule file: frozen, and strict about what it is given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=False, allow_inf_nan=False
+    )
 
 
 Baseline = Literal["score", "messages", "negatives", "share"]
