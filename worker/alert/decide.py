@@ -7,8 +7,9 @@ which signals come, within the allowed lateness, makes no difference, and neithe
 Silences and inhibition are looked at on the same boundaries, and on those at which a silence begins or ends. They move no
 alert, but its events say by what it is kept quiet, and one goes out when that begins and when it ends.
 
-When a rule changes, its version does: its window starts afresh, for figures gathered under other terms prove nothing, and a
-pending alert is dropped; but a firing alert goes on under its id, until the new rule finds, on its own data, that all is well.
+When a rule changes, its version does. If that changes what is counted or how, its window starts afresh, for figures gathered
+under other terms prove nothing, and a pending alert is dropped; but a firing alert goes on under its id, until the new rule
+finds, on its own data, that all is well. Where only the rest changes, such as a label or a duration, all goes on.
 When a rule goes, or no longer covers a key, a firing alert is resolved with the reason `rule_removed`, never forgotten.
 """
 
@@ -113,7 +114,7 @@ def absorb(rules: RuleSet, state: KeyState, signals: Sequence[Signal], watermark
         closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
         counted = [signal for signal in signals if _intake(rule, signal, closed_ms) == "counted"]
         if counted:
-            was = kept.get(rule.name) or RuleState(rule.version, closed_ms)
+            was = kept.get(rule.name) or RuleState(rule.version, closed_ms, basis=rule.basis)
             kept[rule.name] = replace(was, buckets=windows.add_all(was.buckets, counted, rule.detector.bucket))
     return key_state(rules, state.alert_key, kept)
 
@@ -204,8 +205,10 @@ def _look(rule: Rule, key: KeyState, signal: Signal | None, sight: _Sight) -> _O
     reasons = [RuleReason(rule.name, intake)] if intake else []
     if stored is None and intake in {None, "duplicate", "out_of_scope"}:
         return _Outcome(None, [], reasons)
-    state, events = stored or RuleState(rule.version, closed_ms), list[AlertEvent]()
-    if state.version != rule.version:
+    state, events = stored or RuleState(rule.version, closed_ms, basis=rule.basis), list[AlertEvent]()
+    if state.version != rule.version and state.basis == rule.basis:
+        state = replace(state, version=rule.version)
+    elif state.version != rule.version:
         state, reason = _adopt(rule, state, closed_ms)
         reasons.append(reason)
     if closed_ms > state.evaluated_ms:
@@ -233,7 +236,7 @@ def _adopt(rule: Rule, state: RuleState, closed_ms: int) -> tuple[RuleState, Rul
     step = advance(state.life, "rule_changed", closed_ms, _timing(rule))
     # The silence of an open alert counts from here; never heard of, it would be looked at for want of data no more.
     seen_ms = closed_ms if step.life.is_open else NEVER_MS
-    fresh = RuleState(rule.version, closed_ms, step.life, late=state.late, fired=state.fired, seen_ms=seen_ms)
+    fresh = RuleState(rule.version, closed_ms, step.life, late=state.late, fired=state.fired, seen_ms=seen_ms, basis=rule.basis)
     return fresh, RuleReason(rule.name, step.reason)
 
 
@@ -273,7 +276,8 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
     state = _attend(rule, state, (done_ms, closed_ms), sight, events)
     seen_ms = windows.last_seen(state.buckets, state.seen_ms, closed_ms, detector.bucket)  # without a look as well
     kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
-    return _Closed(replace(state, evaluated_ms=closed_ms, buckets=kept, seen_ms=seen_ms), events, reasons)
+    after = replace(state, evaluated_ms=closed_ms, buckets=kept, seen_ms=seen_ms, basis=rule.basis)
+    return _Closed(after, events, reasons)
 
 
 def _next_look(rule: Rule, state: RuleState, at_ms: int, closed_ms: int) -> int | None:

@@ -120,7 +120,15 @@ class Rule(Part):
     @cached_property
     def version(self) -> str:
         """A hash of everything the rule says that means something, however it was written down: 12 hexadecimal digits."""
-        fields = self.model_dump(mode="json", by_alias=True, exclude={"detector": self.detector.unused})
+        return self._hash(None)
+
+    @cached_property
+    def basis(self) -> str:
+        """A hash of what the rule's figures are made from: as long as it stays, what was gathered and learnt holds."""
+        return self._hash({"scope", "detector", "count_duplicates", "no_data"})
+
+    def _hash(self, of: set[str] | None) -> str:
+        fields = self.model_dump(mode="json", by_alias=True, include=of, exclude={"detector": self.detector.unused})
         scope = {name: value for name, value in fields["scope"].items() if value is not None}
         fields["scope"] = {name: sorted(value) if isinstance(value, list) else value for name, value in scope.items()}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]

@@ -19,7 +19,7 @@ class RuleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `evaluated_ms` is the last boundary that was looked at, `late` counts signals that came after theirs, `fired` is the last
     event of the present alert, with all that was said of it. `seen_ms` is the end of the newest closed bucket that held
-    messages, `memory` what the detector carries from bucket to bucket.
+    messages, `memory` what the detector carries from bucket to bucket; `basis` is what all that was gathered under, see `Rule`.
     """
 
     version: str
@@ -30,6 +30,7 @@ class RuleState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fired: AlertEvent | None = None
     seen_ms: int = NEVER_MS
     memory: Memory = None
+    basis: str = ""
 
 
 class KeyState(msgspec.Struct, frozen=True, array_like=True, gc=False):

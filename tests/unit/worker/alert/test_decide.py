@@ -4,6 +4,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.worker.alert.builders import MODEL, RULE, rules, signal
 from worker.alert.decide import alert_id, decide, silence
@@ -150,10 +151,53 @@ def test_changed_rule_starts_its_window_afresh() -> None:
     """What was gathered under other terms proves nothing: not enough of the new, no alert."""
     state, _ = feed(rules(SLOW), bad(1, 2, 3, 4, 12))
     assert state.rules["bad-press"].life.status == "pending"
-    changed = decide(rules(), state, None, 19_000)
+    other = rules(RULE.replace("threshold: 0.5", "threshold: 0.55"))
+    changed = decide(other, state, None, 19_000)
     rule_state = changed.state.rules["bad-press"]
-    assert (rule_state.life.status, rule_state.buckets, rule_state.version) == ("ok", (), rules().rules[0].version)
+    assert (rule_state.life.status, rule_state.buckets, rule_state.version) == ("ok", (), other.rules[0].version)
     assert [reason.reason for reason in changed.reasons] == ["rule_changed"]
+
+
+@pytest.mark.parametrize(
+    "more", ["    severity: critical\n", "    labels: {team: press}\n", "    for: 10s\n", "    keep_firing_for: 1m\n"]
+)
+def test_a_rule_that_counts_as_before_goes_on_with_what_it_has(more: str) -> None:
+    """Messages gathered, and a pending alert: under its new version, and by its new durations."""
+    state, _ = feed(rules(SLOW), bad(1, 2, 3, 4, 12))
+    same = rules(RULE + more)
+    after = decide(same, state, None, 19_000)
+    before, now = state.rules["bad-press"], after.state.rules["bad-press"]
+    assert (now.buckets, now.life, now.version) == (before.buckets, before.life, same.rules[0].version)
+    assert (after.events, after.reasons) == ((), ())
+    assert [event.rule_version for event in decide(same, after.state, None, 20_000).events] == [same.rules[0].version]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [
+        (("rise: 0.1", "rise: 0.1"), True),
+        (("name: turned", "name: turned, severity: info"), True),
+        (("rise: 0.1", "rise: 0.2"), False),
+        (("name: turned", "name: turned, scope: {kind: chat}"), False),
+        (("name: turned", "name: turned, count_duplicates: true"), False),
+    ],
+)
+def test_what_a_detector_has_learnt_outlives_what_does_not_touch_it(change: tuple[str, str], is_kept: bool) -> None:
+    """A new label must not cost a fortnight of learning."""
+    text = "rules: [{name: turned, detector: {type: share, window: 50s, bucket: 10s, rise: 0.1, min_messages: 4}}]"
+    state, _ = feed(rules(text), good(*range(1, 400)))
+    changed = decide(rules(text.replace(*change)), state, None, 399_000).state.rules["turned"]
+    assert state.rules["turned"].memory is not None
+    assert changed.memory == (state.rules["turned"].memory if is_kept else None)
+
+
+def test_a_state_that_does_not_know_what_it_was_gathered_under_learns_that() -> None:
+    """One that an earlier version of Tidings wrote."""
+    state, _ = feed(rules(), bad(1, 2, 3))
+    old = KeyState(state.alert_key, {"bad-press": replace(state.rules["bad-press"], basis="")}, state.due_ms)
+    assert decide(rules(), old, signal(12), 12_000).state.rules["bad-press"].basis == rules().rules[0].basis
+    changed = decide(rules(RULE + "    severity: info\n"), old, None, 9_000).state.rules["bad-press"]
+    assert (changed.buckets, changed.basis) == ((), rules().rules[0].basis)
 
 
 def test_changed_rule_does_not_forget_a_firing_alert() -> None:
