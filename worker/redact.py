@@ -63,7 +63,11 @@ _WITHIN = re.compile(
 )
 """American and European numbers amid others, where the library does not look for them: `24/7 415 555 2671`."""
 _CURRENCIES = ("$", "€", "£", "¥", "₹")
-_CUE = re.compile(r"(?<!\[)\b(?:call|cell|dial|fax|mob|mobile|phone|ring|sms|tel|telephone|text|whatsapp)\b", re.IGNORECASE)
+_CUE = re.compile(
+    r"(?<!\[)\b(?:call|cell|contact|dial|fax|mob|mobile|phone|reach|ring|sms|tel|telephone|text|whatsapp|wa\.me"
+    r"|(?:my|our|your|his|her|their) (?:new )?number)\b",
+    re.IGNORECASE,
+)
 _CUE_CHARS = 20
 _TRIES = 50
 """How often the library may try to read a number out of one run."""

@@ -13,7 +13,7 @@ from typing import Any
 import confluent_kafka as ck
 
 _FILE = "consumer.json"
-_TOLD = ("fetch_state", "broker", "leader", "next_offset", "app_offset", "committed_offset", "ls_offset", "fetchq_cnt")
+_TOLD = ("fetch_state", "broker", "leader", "next_offset", "app_offset", "ls_offset", "fetchq_cnt")
 
 
 def consumer_that_tells(folder: Path) -> type[ck.Consumer]:
@@ -43,9 +43,22 @@ def _partitions(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def fetching(name: str, folder: Path) -> list[str]:
-    """Return a line for each partition that the worker `name` with the slot `folder` had when it last told."""
+    """Return in one line how far the worker `name` with the slot `folder` had come when it last told; [] if it has not.
+
+    Of each partition: the offset to be fetched next and the end as the last fetch saw it, what was given out last if that is
+    another offset, how many records wait to be given out, and whatever of the rest is not as it should be.
+    """
     try:
         partitions = json.loads((folder / _FILE).read_text())
     except (OSError, ValueError):
         return []
-    return [f"{name} fetches " + ", ".join(f"{what} {value}" for what, value in its.items()) for its in partitions]
+    return [f"{name} fetches {'; '.join(map(_in_short, partitions))}"] if partitions else []
+
+
+def _in_short(its: dict[str, Any]) -> str:
+    told = f"{its['partition']} at {its['next_offset']} of {its['ls_offset']}"
+    if its["app_offset"] != its["next_offset"]:
+        told += f", given out {its['app_offset']}, {its['fetchq_cnt']} waiting"
+    if its["fetch_state"] != "active" or its["broker"] != its["leader"]:
+        told += f", {its['fetch_state']} at broker {its['broker']}, leader {its['leader']}"
+    return told

@@ -24,9 +24,9 @@ ENDING = [
 ]
 
 
-def world_of_spared(folder: Path) -> World:
-    """A world whose only workers are spared, and in which nothing waits any more."""
-    workers = Workers(folder, {}, {"score": 1, "alert": 1}, spare_one=True)
+def world_of_spared(folder: Path, each: int = 1) -> World:
+    """A world of so many workers of each role, the first of them spared, in which nothing waits any more."""
+    workers = Workers(folder, {}, {"score": each, "alert": each}, spare_one=True)
     for slot in workers.slots:
         slot.process = cast("Any", SimpleNamespace(pid=4_000_000, poll=lambda: None))
     return World(cast("Stage", None), workers, TopicNames("run"))
@@ -68,6 +68,13 @@ def test_the_clock_of_who_is_spared_may_jump(tmp_path: Path) -> None:
     did = CATALOGUE["clock_jump"].inject(world, random.Random(1), 0.0)
     (slot,) = [slot for slot in world.workers.slots if slot.name == did.target]
     assert abs(float((slot.folder / "clock").read_text())) >= 600
+
+
+def test_a_clock_jumps_as_far_whoever_is_free(tmp_path: Path) -> None:
+    """The seed decides; who is free hangs on the machine."""
+    worlds = [world_of_spared(tmp_path, free) for free in (1, 2, 3, 4)]
+    jumps = [CATALOGUE["clock_jump"].inject(world, random.Random(seed), 0.0).detail for seed in (1, 2, 3) for world in worlds]
+    assert len(set(jumps)) == 3
 
 
 def test_growth_is_of_the_longest_life() -> None:

@@ -104,11 +104,12 @@ def _clock_jump(world: World, rng: random.Random, _lasts_s: float) -> Did:
     since clocks are not set right in the end; the fallbacks of event time use the clock where they must and nowhere else (see
     `plan`); a rebuild is right wherever the clock has it begin. What it cannot: where exactly the bound of event time lies,
     for by the rule itself a jump moves it; and anything of clocks other than Python's `time.time`, such as those of
-    librdkafka, Kafka and Redis.
+    librdkafka, gRPC, Kafka and Redis.
     """
-    with world.a_worker(rng.choice(("score", "alert")), rng, spared=True) as slot:
-        most_s = rng.choice((3_600.0, 3_600.0, FARTHEST_JUMP_S))
-        shift_s = rng.choice((-1, 1)) * rng.uniform(NEAREST_JUMP_S, most_s)
+    role: RoleName = rng.choice(("score", "alert"))
+    most_s = rng.choice((3_600.0, 3_600.0, FARTHEST_JUMP_S))
+    shift_s = rng.choice((-1, 1)) * rng.uniform(NEAREST_JUMP_S, most_s)
+    with world.a_worker(role, rng, spared=True) as slot:  # last, for what it draws hangs on how many are free
         slot.shift_clock(shift_s)
         return Did(slot.name, f"{shift_s:+.0f} s")
 

@@ -144,10 +144,10 @@ class Workers:
         return [(slot.name, slot.pid, now - slot.started_at) for slot in self.slots if slot.pid]
 
     def last_words(self) -> list[str]:
-        """The last line that each worker wrote into its log, and where its consumer stood."""
+        """Where each worker's consumer stood, and the last line that each wrote into its log."""
         logs = {slot.name: self._folder / f"{slot.name}.log" for slot in self.slots}
         said = [f"{name}: {_last_line(log)}" for name, log in logs.items() if log.exists()]
-        return said + [line for slot in self.slots if slot.pid for line in fetching(slot.name, slot.folder)]
+        return [line for slot in self.slots if slot.pid for line in fetching(slot.name, slot.folder)] + said
 
     def stop(self, limit_s: float = _GRACE_S + 5) -> list[str]:
         """Ask all to leave and wait; returns the names of those that had to be killed."""

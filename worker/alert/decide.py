@@ -257,9 +257,7 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
     """Look at the windows of every boundary up to `closed_ms`, and at what is in force there."""
     detector = rule.detector
     events, reasons, done_ms = list[AlertEvent](), list[RuleReason](), state.evaluated_ms
-    looked_ms = _looked_until(state)
-    while (at_ms := _next_look(rule, state, looked_ms, closed_ms)) is not None:
-        looked_ms = at_ms
+    while (at_ms := _next_look(rule, state, done_ms, closed_ms)) is not None:
         state = _attend(rule, state, (done_ms, at_ms - detector.bucket), sight, events)
         before, done_ms = state, at_ms
         state, step, scene = _judge(rule, before, at_ms)
@@ -283,13 +281,14 @@ def _next_look(rule: Rule, state: RuleState, at_ms: int, closed_ms: int) -> int 
 
     As long as all is well a silence is passed over at once, however long: a window into which nothing comes cannot become too
     much, unless that is what the rule is about, or messages leave it, and messages enough are left. So what a signal costs does
-    not grow with the time since the one before it.
+    not grow with the time since the one before it. Who has a memory is shown whatever came, enough or not.
     """
     detector, patience_ms = rule.detector, rule.span_ms
     if state.life.status == "ok" and rule.no_data != "fire":
-        if detector.moves_without_data and not windows.hold(state.buckets, detector.min_messages):
+        moves = detector.moves_without_data and windows.hold(state.buckets, detector.min_messages)
+        if detector.moves_without_data and not moves and not detector.memory_ms:
             return None
-        patience_ms = detector.window if detector.moves_without_data else 0
+        patience_ms = detector.window if moves else 0
     return windows.next_look(state.buckets, state.seen_ms, at_ms, windows.Looks(detector.bucket, patience_ms, closed_ms))
 
 
@@ -308,15 +307,6 @@ def _suppress(state: RuleState, at_ms: int, sight: _Sight, events: list[AlertEve
     attended = attention.suppress(state, sight.suppression, at_ms)
     events += [attended.event] if attended.event else []
     return attended.state
-
-
-def _looked_until(state: RuleState) -> int:
-    """Return the boundary after which to look. Before its first message a key is not silent: nobody has heard of it.
-
-    How far the watermark lay behind when that message came is chance, and must not decide since when data is missing.
-    """
-    is_new = state.seen_ms == NEVER_MS and state.life.status == "ok" and state.buckets
-    return max(state.evaluated_ms, state.buckets[0].start_ms) if is_new else state.evaluated_ms
 
 
 def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, Scene]:

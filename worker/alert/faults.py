@@ -12,6 +12,7 @@ from worker.alert.yaml_lines import Lines, Path
 _VALUES = {
     "int_type": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",

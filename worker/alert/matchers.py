@@ -34,7 +34,7 @@ class Matcher(NamedTuple):
         value = labels.get(self.name, "")
         if self.operator in {"=", "!="}:
             return (value == self.value) == (self.operator == "=")
-        return _found(self.value, value) == (self.operator == "=~")
+        return matches_whole(self.value, value) == (self.operator == "=~")
 
 
 @lru_cache(_CACHED)
@@ -80,11 +80,21 @@ def fault_of(silence: Silence) -> str | None:
 
 def _checked(matcher: Matcher) -> Matcher:
     if matcher.operator in {"=~", "!~"}:
-        try:
-            _compiled(matcher.value)
-        except (re2.error, UnicodeEncodeError) as error:
-            raise ValueError(f"{matcher.value!r} is no regular expression (RE2): {_said(error)}") from error
+        checked_pattern(matcher.value)
     return matcher
+
+
+def checked_pattern(pattern: str) -> str:
+    """Return a regular expression that can be used: RE2's, which takes a time that grows with the text alone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        _compiled(pattern)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise ValueError(f"{pattern!r} is no regular expression (RE2): {_said(error)}") from error
+    return pattern
 
 
 def _said(error: Exception) -> str:
@@ -105,7 +115,8 @@ def _compiled(pattern: str) -> Any:
     return re2.compile(pattern, options)
 
 
-def _found(pattern: str, value: str) -> bool:
+def matches_whole(pattern: str, value: str) -> bool:
+    """Tell whether a checked regular expression matches the whole value."""
     try:
         return _compiled(pattern).fullmatch(value) is not None
     except UnicodeEncodeError:  # half a character: no label of anybody's

@@ -7,28 +7,33 @@ import re
 from functools import cached_property
 from math import log, sqrt
 from statistics import NormalDist
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeGuard
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_BUCKETS = 240
 """Buckets in a window: what bounds the state of one key, and the time to look at it."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d+)(ms|s|m|h|d)")
-_DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d))+")
+_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:[0-9]+(?:ms|s|m|h|d))+")
 _DAY_MS = 86_400_000
+_LONGEST_MS = 3_660 * _DAY_MS
+"""Ten years: whoever writes more meant something else, and the sums of some are no times any more."""
 
 
 def parse_duration(value: object) -> int:
     """Return milliseconds for a duration such as "500ms", "30s", "5m" or "1h30m".
 
     Raises:
-        ValueError: `value` is not such a text.
+        ValueError: `value` is not such a text, or more than ten years.
     """
     if not (isinstance(value, str) and _DURATION.fullmatch(value)):
         raise ValueError(f'expected a duration such as "30s", "5m" or "1h30m", not {value!r}')
-    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    milliseconds = sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    if milliseconds > _LONGEST_MS:
+        raise ValueError(f"expected at most {duration_text(_LONGEST_MS)}, not {value[:40]!r}")
+    return milliseconds
 
 
 def duration_text(milliseconds: int) -> str:
@@ -45,6 +50,16 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m", "1h30m"]}),
 ]
+
+
+def _not_zero(milliseconds: int) -> int:
+    if not milliseconds:
+        raise ValueError("expected more than no time at all")
+    return milliseconds
+
+
+Time = Annotated[Duration, AfterValidator(_not_zero)]
+"""A duration that something is divided by, or that nothing would come of if it were none."""
 Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 
@@ -52,7 +67,12 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 class Part(BaseModel):
     """A part of the rule file: frozen, and strict about what it is given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=False, allow_inf_nan=False
+    )
+
+
+Baseline = Literal["score", "messages", "negatives", "share"]
 
 
 class Windowed(Part):
@@ -62,8 +82,8 @@ class Windowed(Part):
     buckets_default: ClassVar[int] = 10
     moves_without_data: ClassVar[bool] = False
     """Whether a window can become too much by messages leaving it."""
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = None
-    """What the baseline of its readings is the usual of: the mean score, or a count per bucket; None: it has none."""
+    baseline_of: ClassVar[Baseline | None] = None
+    """What the baseline of its readings is the usual of: mean score, count per bucket, or share; None: there is none."""
 
     window: Duration = 0
     """How far back messages count, and evidence is shown."""
@@ -96,21 +116,35 @@ class Windowed(Part):
         return 0
 
     @property
+    def unused(self) -> set[str]:
+        """Fields that mean nothing as it stands, for what they belong to is off: no part of the rule's version."""
+        return set()
+
+    @property
     def spans_ms(self) -> tuple[int, ...]:
         """What it looks back over, the longest first: the window, and perhaps shorter ones that end with it."""
         return (self.window,)
+
+
+def _is_share(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and 0 < value < 1
 
 
 class ShareDetector(Windowed):
     """A share of negative messages whose lower confidence bound reaches a threshold; see `detectors.share`."""
 
     moves_without_data: ClassVar[bool] = True
+    baseline_of: ClassVar[Baseline | None] = "share"
 
     type: Literal["share"]
     threshold: Share = 0.5
-    """The lower bound of the negative share that is too much."""
+    """The lower bound of the negative share that is too much; with `rise` as low as that, unless given."""
     resolve_below: Share = 0.0
     """The negative share itself (with `shortest_window` its bound) below which all is well again; 0.8 of the threshold else."""
+    rise: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
+    """Where above 0, the bound must also lie so far above the share that is usual on the key; `resolve_below` moves along."""
+    half_life: Time = 3 * _DAY_MS
+    """With `rise`: how fast what is usual is forgotten."""
     min_messages: Count = 20
     """Fewer messages than this in the window say nothing."""
     confidence: Annotated[float, Field(gt=0.5, lt=1, strict=True)] = 0.95
@@ -120,11 +154,24 @@ class ShareDetector(Windowed):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolve_below(cls, fields: object) -> object:
-        threshold = fields.get("threshold", 0.5) if isinstance(fields, dict) else None
-        if isinstance(fields, dict) and isinstance(threshold, float) and 0 < threshold < 1:
-            return {"resolve_below": round(0.8 * threshold, 6), **fields}
-        return fields
+    def _threshold_and_resolve_below(cls, fields: object) -> object:
+        if not isinstance(fields, dict):
+            return fields
+        rise = fields.get("rise")
+        threshold = fields.get("threshold", rise if _is_share(rise) else 0.5)
+        if not _is_share(threshold):
+            return fields
+        return {"threshold": threshold, "resolve_below": round(0.8 * threshold, 6), **fields}
+
+    @property
+    def memory_ms(self) -> int:
+        """With `rise` four half-lives, after which a sixteenth is left; the defaults are to fit into `redis.state_ttl_s`."""
+        return 4 * self.half_life if self.rise else 0
+
+    @property
+    def unused(self) -> set[str]:
+        """What tells how far above the usual, where that is not asked: such a rule is what it was before there was that."""
+        return set() if self.rise else {"rise", "half_life"}
 
     @model_validator(mode="after")
     def _resolves_lower(self) -> Self:
@@ -176,14 +223,14 @@ class ShiftDetector(Windowed):
 
     window_default: ClassVar[str] = "1h"
     buckets_default: ClassVar[int] = 12
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "score"
+    baseline_of: ClassVar[Baseline | None] = "score"
 
     type: Literal["shift"]
     threshold: Annotated[float, Field(gt=0, strict=True)] = 10.0
     """How far the sum of falls may run, in standard deviations: Page's h."""
     drift: Annotated[float, Field(ge=0, strict=True)] = 0.5
     """The fall that is still taken for chance, in standard deviations of a bucket's mean: Page's k."""
-    half_life: Duration = _DAY_MS
+    half_life: Time = _DAY_MS
     """How fast the past that it compares with is forgotten."""
     warm_up: Count = 30
     """Messages before it says anything."""
@@ -200,7 +247,7 @@ class CountDetector(Windowed):
     window_default: ClassVar[str] = "1h"
     buckets_default: ClassVar[int] = 12
 
-    once_in: Duration = 4 * _DAY_MS
+    once_in: Time = 4 * _DAY_MS
     """The return period that is too much: the key shows so high a count less often than that."""
     resolve_share: Share = 0.3
     """All is well again when what the key shows is as common as once in this share of `once_in`."""
@@ -216,7 +263,7 @@ class CountDetector(Windowed):
 class VolumeDetector(CountDetector):
     """Too many messages, whatever they say; see `detectors.counts`."""
 
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "messages"
+    baseline_of: ClassVar[Baseline | None] = "messages"
 
     type: Literal["volume"]
 
@@ -224,7 +271,7 @@ class VolumeDetector(CountDetector):
 class SurgeDetector(CountDetector):
     """Too many negative messages by the key's own past; see `detectors.counts`."""
 
-    baseline_of: ClassVar[Literal["score", "messages", "negatives"] | None] = "negatives"
+    baseline_of: ClassVar[Baseline | None] = "negatives"
 
     type: Literal["surge"]
 

@@ -335,7 +335,8 @@ class AlertRole:
         self._waiting.difference_update(partitions)
         self._sources.look_at(partition for partition, one in loaded.items() if not one.is_rebuilt)
         self.counts.rebuilt += sum(one.is_rebuilt for one in loaded.values())
-        log.info("partitions loaded", partitions=_names(partitions), starts=list(starts.values()))
+        if partitions:  # a rebalance that brings none is told of as well
+            log.info("partitions loaded", partitions=_names(partitions), starts=list(starts.values()))
         return starts
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:

@@ -17,7 +17,6 @@ inhibit:
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, Self
@@ -25,8 +24,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from worker.alert.faults import Fault, faults_of
-from worker.alert.matchers import admit, parse_matchers
-from worker.alert.parameters import Detector, Duration, Part
+from worker.alert.matchers import admit, checked_pattern, matches_whole, parse_matchers
+from worker.alert.parameters import Detector, Duration, Part, Time
 from worker.alert.yaml_lines import UNREADABLE, load_with_lines
 from worker.errors import SettingsError
 from worker.messages import Kind, Label
@@ -44,14 +43,6 @@ LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Kinds = Annotated[frozenset[Kind], BeforeValidator(_as_list), Field(min_length=1)]
 
 
-def _regular(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from error
-    return pattern
-
-
 class Scope(Part):
     """Which signals a rule looks at: any of the named keys, of the sources and of the kinds. What is left out is not asked."""
 
@@ -61,8 +52,8 @@ class Scope(Part):
     """Topics of the watchlist."""
     keys: Names | None = None
     """Alert keys as they stand, such as `entity:acme`."""
-    keys_matching: Annotated[str, AfterValidator(_regular)] | None = None
-    """A regular expression that the whole alert key must match, besides."""
+    keys_matching: Annotated[str, AfterValidator(checked_pattern)] | None = None
+    """A regular expression (RE2) that the whole alert key must match, besides."""
     source: Names | None = None
     """Sources, as the messages name them."""
     kind: Kinds | None = None
@@ -82,7 +73,7 @@ class Scope(Part):
     def covers(self, alert_key: str) -> bool:
         """Tell whether signals on that key are looked at."""
         named = self.alert_keys is None or alert_key in self.alert_keys
-        return named and (self.keys_matching is None or re.fullmatch(self.keys_matching, alert_key) is not None)
+        return named and (self.keys_matching is None or matches_whole(self.keys_matching, alert_key))
 
     def admits(self, source: str | None, kind: Kind, label: Label) -> bool:
         """Tell whether a signal of that source, kind and label is looked at, whatever its key."""
@@ -98,7 +89,7 @@ class FlapGuard(Part):
 
     fires: Annotated[int, Field(ge=2, le=20, strict=True)] = 3
     """The alert fired so many times, the present one included."""
-    within: Duration = 3_600_000
+    within: Time = 3_600_000
     """In so much time."""
 
 
@@ -128,8 +119,8 @@ class Rule(Part):
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything the rule says, however it was written down: 12 hexadecimal digits."""
-        fields = self.model_dump(mode="json", by_alias=True)
+        """A hash of everything the rule says that means something, however it was written down: 12 hexadecimal digits."""
+        fields = self.model_dump(mode="json", by_alias=True, exclude={"detector": self.detector.unused})
         scope = {name: value for name, value in fields["scope"].items() if value is not None}
         fields["scope"] = {name: sorted(value) if isinstance(value, list) else value for name, value in scope.items()}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]

@@ -25,6 +25,11 @@ class Pair(NamedTuple):
         """By how much later the other fires; negative where it fires earlier."""
         return self.other.fired_at_ms - self.this.fired_at_ms
 
+    @property
+    def is_ended_alike(self) -> bool:
+        """Whether both resolve at one time, or neither does."""
+        return self.other.resolved_at_ms == self.this.resolved_at_ms
+
 
 class Comparison(NamedTuple):
     """Alerts of one file only, and of both; and how the rules themselves differ, by name."""

@@ -96,6 +96,8 @@ def _draw_key(picture: Picture, key: str, lanes: Sequence[_Lane], part: Any) -> 
     _draw_score(score, picture, key, rules)
     for axes, rule in zip(statistics, rules, strict=True):
         _draw_statistic(axes, _seen(picture, (key, rule.name)), rule)
+        if rule.detector.baseline_of == "share":
+            _draw_baseline(axes, picture, (key, rule.name), _GREY, 1.0)
     for alert in (alert for alert in picture.outcome.alerts if alert.alert_key == key):
         span = _span(alert, picture)
         for axes in (counts, score, *statistics):

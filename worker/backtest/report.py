@@ -119,7 +119,12 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
         "only_this": [alert.fired.alert_id for alert in comparison.only_this],
         "only_other": [alert.fired.alert_id for alert in comparison.only_other],
         "both": [
-            {"this": pair.this.fired.alert_id, "other": pair.other.fired.alert_id, "shift_ms": pair.shift_ms}
+            {
+                "this": pair.this.fired.alert_id,
+                "other": pair.other.fired.alert_id,
+                "shift_ms": pair.shift_ms,
+                "resolved_at_ms": {"this": pair.this.resolved_at_ms, "other": pair.other.resolved_at_ms},
+            }
             for pair in comparison.both
         ],
     }
@@ -211,11 +216,14 @@ def _show_comparison(report: Report, comparison: Comparison, console: Console, l
         if names:
             console.print(f"rules {what} in {other.name}: {', '.join(names)}", highlight=False, markup=False)
     moved = [pair for pair in comparison.both if pair.shift_ms]
-    console.print(f"{_many(len(comparison.both), 'alert')} in both, {len(moved):,} of them at another time", highlight=False)
+    ended = [pair for pair in comparison.both if not pair.is_ended_alike]
+    told = f"{len(moved):,} of them at another time, {len(ended):,} with another end"
+    console.print(f"{_many(len(comparison.both), 'alert')} in both, {told}", highlight=False)
     for side, alerts in ((this, comparison.only_this), (other, comparison.only_other)):
         false = set(map(id, side.scores.false_alarms)) if report.labelled else None
         _listed(console, f"only with {side.name}", [_alert_line(alert, false) for alert in alerts], limit)
     _listed(console, f"at another time with {other.name}", [_pair_line(pair) for pair in moved], limit)
+    _listed(console, f"with another end with {other.name}", [_end_line(pair) for pair in ended], limit)
 
 
 def _listed(console: Console, title: str, lines: list[str], limit: int) -> None:
@@ -242,9 +250,22 @@ def _incident_line(incident: Incident) -> str:
 
 
 def _pair_line(pair: Pair) -> str:
-    which = "later" if pair.shift_ms > 0 else "earlier"
-    told = f"{moment(pair.this.fired_at_ms)}  {pair.this.alert_key}  {pair.this.rule}"
-    return f"{told}  {duration(abs(pair.shift_ms))} {which}"
+    return f"{_pair_name(pair)}  {_apart(pair.shift_ms)}"
+
+
+def _end_line(pair: Pair) -> str:
+    this_ms, other_ms = pair.this.resolved_at_ms, pair.other.resolved_at_ms
+    if other_ms is None:
+        return f"{_pair_name(pair)}  does not end"
+    return f"{_pair_name(pair)}  " + ("ends" if this_ms is None else _apart(other_ms - this_ms))
+
+
+def _pair_name(pair: Pair) -> str:
+    return f"{moment(pair.this.fired_at_ms)}  {pair.this.alert_key}  {pair.this.rule}"
+
+
+def _apart(ms: int) -> str:
+    return f"{duration(abs(ms))} {'later' if ms > 0 else 'earlier'}"
 
 
 def _many(count: int, what: str) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.alert.faults import Fault
-from worker.alert.parameters import CountDetector, duration_text
+from worker.alert.parameters import CountDetector, ShareDetector, duration_text
 from worker.alert.rules import Rule, RulesError, RuleSet, Scope, parse_rules
 
 
@@ -82,4 +82,8 @@ def _detector(rule: Rule) -> str:
     detector = rule.detector
     if isinstance(detector, CountDetector):
         return f"{detector.type} once in {duration_text(detector.once_in)}"
-    return f"{detector.type} {detector.threshold:g} in {duration_text(detector.window)}"
+    limit = f"{detector.threshold:g}"
+    if isinstance(detector, ShareDetector) and detector.rise:
+        above = f"{detector.rise:g} above usual"
+        limit = above if detector.threshold <= detector.rise else f"{limit} and {above}"
+    return f"{detector.type} {limit} in {duration_text(detector.window)}"

@@ -15,7 +15,7 @@ from tests.benchmarks.planted.running import KEEP, Ran, Statistics
 from worker.alert.parameters import parse_duration
 
 STEPS: Mapping[str, tuple[float, ...]] = {
-    "share": (0.25, 0.3, 0.325, 0.35, 0.375, 0.4, 0.45, 0.5, 0.55),
+    "share": (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3),
     "surge": (-1.0, -0.5, -0.25, 0.0, 0.3, 0.6, 0.9, 1.2, 1.6, 2.0),
     "volume": (-1.0, -0.5, -0.25, 0.0, 0.3, 0.6, 0.9, 1.2, 1.6, 2.0),
     "shift": (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0),

@@ -37,16 +37,18 @@ class Job(NamedTuple):
 
 
 class Statistics:
-    """What a rule saw of a key: at each boundary with data enough to judge, its statistic."""
+    """What a rule saw of a key: at each boundary with data enough to judge, its statistic; a share's above what is usual."""
 
     def __init__(self) -> None:
         self.at_ms, self.values = array("q"), array("d")
 
     def note(self, look: Look) -> None:
         """Take one look."""
-        if look.scene.reading.verdict != "no_data":
+        reading = look.scene.reading
+        if reading.verdict != "no_data":
+            usual = (reading.baseline or 0.0) if look.rule.detector.baseline_of == "share" else 0.0
             self.at_ms.append(look.scene.at_ms)
-            self.values.append(look.scene.reading.statistic)
+            self.values.append(reading.statistic - usual)
 
 
 Seen = dict[tuple[str, str], Statistics]

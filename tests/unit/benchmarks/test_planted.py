@@ -191,6 +191,18 @@ def test_hindsight_knows_what_is_usual_and_how_far_peace_goes() -> None:
     assert told[-1] <= 240 + 48
 
 
+def test_hindsight_knows_the_share_of_peace_and_how_far_it_strays() -> None:
+    """Eight bad ones of ten are told though three of ten have been seen in peace; a few more messages of its kind are not."""
+    messages, peace = np.full(300, 10.0), np.ones(300, dtype=np.bool_)
+    negatives = np.array([3.0 if at % 50 == 10 else 1.0 for at in range(300)])
+    peace[200:] = False
+    assert not (hindsight.share_excess(messages, negatives, peace) > 0).any()
+    messages[220:222], negatives[220:222] = 30.0, 3.0
+    assert not (hindsight.share_excess(messages, negatives, peace) > 0).any()
+    negatives[250:252] = 8.0
+    assert np.flatnonzero(hindsight.share_excess(messages, negatives, peace) > 0)[0] == 250
+
+
 def test_hindsight_raises_nothing_in_peace() -> None:
     """Its alerts begin in incidents, or while its longest scale still has one in it."""
     one = _stream(3)

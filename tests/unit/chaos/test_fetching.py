@@ -9,12 +9,13 @@ import pytest
 
 from tests.chaos.fetching import consumer_that_tells, fetching
 
-ONE = {"desired": True, "fetch_state": "active", "broker": 1, "leader": 2, "next_offset": 7, "ls_offset": 9, "fetchq_cnt": 0}
-TOLD = {"topics": {"news": {"partitions": {"1": ONE, "2": {**ONE, "desired": False}}}}}
+ONE = {"desired": True, "fetch_state": "active", "broker": 1, "leader": 1, "next_offset": 7, "app_offset": 7, "ls_offset": 9}
+STRAY = {**ONE, "broker": 3, "app_offset": -1001, "fetchq_cnt": 2}
+TOLD = {"topics": {"news": {"partitions": {"1": ONE, "2": {**ONE, "desired": False}, "3": STRAY}}}}
 
 
 def test_what_librdkafka_last_said_is_told_and_its_owner_hears_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the partitions that are the consumer's own."""
+    """Of the partitions that are the consumer's own; what is as it should be is passed over."""
     heard: list[str] = []
     given: dict[str, Any] = {}
     monkeypatch.setattr(ck, "Consumer", type("Consumer", (), {"__init__": lambda _self, config: given.update(config)}))
@@ -22,9 +23,9 @@ def test_what_librdkafka_last_said_is_told_and_its_owner_hears_it_too(tmp_path: 
     given["stats_cb"](json.dumps(TOLD))
     assert heard == [json.dumps(TOLD)]
     assert given["group.id"] == "g"
-    (line,) = fetching("score-1", tmp_path)
-    assert line.startswith("score-1 fetches partition news-1, fetch_state active, broker 1, leader 2, next_offset 7")
-    assert "ls_offset 9" in line
+    assert fetching("score-1", tmp_path) == [
+        "score-1 fetches news-1 at 7 of 9; news-3 at 7 of 9, given out -1001, 2 waiting, active at broker 3, leader 1"
+    ]
 
 
 def test_a_worker_that_has_told_nothing_is_passed_over(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """Notice partitions that librdkafka has stopped fetching: there is something to read, nobody paused them, and nothing comes.
 
-Consumers are reported to stop so, without a word, after rebalances and restarts of brokers (librdkafka issues 5153 and 5591);
-one run of the fault harness, with 2.16.0, looked like it and has not come again. librdkafka's statistics do not tell it from a
-partition without news, for they know no other end of a partition than that of its last fetch. So where nothing has come for a
-while, the broker is asked.
+Consumers are reported to stop so, without a word, after rebalances and restarts of brokers (librdkafka issues 5153 and 5591).
+We have not seen it ourselves. librdkafka's statistics do not tell it from a partition without news, for they know no other end
+of a partition than that of its last fetch. So where nothing has come for a while, the broker is asked.
 """
 
 import time

@@ -8,12 +8,13 @@ however long the window and the memory are, and the order of arrival makes no di
 from worker.alert.detectors import counts, share, shift, single
 from worker.alert.detectors.baseline import CountBaseline
 from worker.alert.detectors.reading import Reading, Verdict, View
+from worker.alert.detectors.share import ShareMemory
 from worker.alert.detectors.shift import ShiftMemory
 from worker.alert.parameters import Detector, ShareDetector, ShiftDetector, SingleDetector, SurgeDetector, VolumeDetector
 
-__all__ = ["Memory", "Reading", "ShiftMemory", "Verdict", "View", "judge"]
+__all__ = ["Memory", "Reading", "ShareMemory", "ShiftMemory", "Verdict", "View", "judge"]
 
-Memory = CountBaseline | ShiftMemory | None
+Memory = CountBaseline | ShareMemory | ShiftMemory | None
 """What a detector carries from bucket to bucket; None at first, and again after a silence longer than its `memory_ms`."""
 
 
@@ -21,7 +22,7 @@ def judge(parameters: Detector, memory: Memory, view: View) -> tuple[Memory, Rea
     """Return what the rule's detector makes of the newest bucket, and what it carries on."""
     match parameters:
         case ShareDetector():
-            return None, share.judge(parameters, view)
+            return share.judge(parameters, memory if isinstance(memory, ShareMemory) else ShareMemory(), view)
         case SingleDetector():
             return None, single.judge(parameters, view)
         case ShiftDetector():

@@ -26,6 +26,9 @@ CASES = {
     "scan": Case(
         "{type: share, window: 80s, bucket: 10s, shortest_window: 20s, threshold: 0.4, min_messages: 3, confidence: 0.8}"
     ),
+    "rise": Case(
+        "{type: share, window: 50s, bucket: 10s, threshold: 0.1, rise: 0.1, half_life: 5m, min_messages: 3, confidence: 0.8}"
+    ),
     "surge": Case("{type: surge, window: 1h, bucket: 10m, once_in: 1h, min_ratio: 1.1}", 60),
     "shift": Case("{type: shift, window: 50s, bucket: 10s, threshold: 0.5, drift: 0.0, half_life: 5m, warm_up: 3}"),
     "single": Case("{type: single, window: 50s, bucket: 10s, threshold: 0.85}"),

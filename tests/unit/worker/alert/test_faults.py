@@ -29,7 +29,7 @@ def rule(fields: str = "", detector: str = DETECTOR) -> str:
         (
             "detector: {type: share, treshold: 0.5}",
             "detector.treshold",
-            "no such field; did you mean `threshold`? Known here: bucket, confidence, min_messages, resolve_below,",
+            "no such field; did you mean `threshold`? Known here: bucket, confidence, half_life, min_messages, resolve_below,",
         ),
         ("detector: {type: shift, for: 1m}", "detector.for", "no such field; it belongs into the rule. Known here: bucket,"),
         (
@@ -61,6 +61,13 @@ def rule(fields: str = "", detector: str = DETECTOR) -> str:
             "detector",
             "shortest_window must not be shorter than bucket, nor longer than window",
         ),
+        ("detector: {type: shift, threshold: .inf}", "detector.threshold", "expected a finite number, not inf"),
+        ("detector: {type: volume, min_ratio: .nan}", "detector.min_ratio", "expected a finite number, not nan"),
+        ("detector: {type: volume, once_in: 9999999d}", "detector.once_in", "expected at most 3660d, not '9999999d'"),
+        ("detector: {type: share, window: \u0663m}", "detector.window", 'expected a duration such as "30s"'),
+        ("detector: {type: share, rise: 0.1, half_life: 0s}", "detector.half_life", "expected more than no time at all"),
+        ("detector: {type: shift, half_life: 0s}", "detector.half_life", "expected more than no time at all"),
+        ("detector: {type: surge, once_in: 0s}", "detector.once_in", "expected more than no time at all"),
         ("detector: {type: share, window: 5m, bucket: 7s}", "detector", "window must be a whole number of buckets"),
     ],
 )
@@ -91,6 +98,7 @@ def test_what_is_wrong_with_a_detector(detector: str, field: str, problem: str) 
         ("labels: {the-team: x}", "labels.the-team", "expected text that matches ^[a-zA-Z_][a-zA-Z0-9_]*$, not 'the-team'"),
         ("labels: [team]", "labels", "expected a mapping, not ['team']"),
         ("link: example.com", "link", "expected text that matches ^https?://, not 'example.com' (Where to look further:"),
+        ("flap_guard: {within: 0s}", "flap_guard.within", "expected more than no time at all"),
         ("flap_guard: {fires: 1}", "flap_guard.fires", "expected at least 2 and at most 20, not 1"),
         ("count_duplicates: 1", "count_duplicates", "expected true or false, not 1"),
         ('"\\e[31mred": 1', r"'\x1b[31mred'", "no such field."),
@@ -103,7 +111,7 @@ def test_what_is_wrong_with_a_rule(fields: str, field: str, problem: str) -> Non
     assert (line, where, said[: len(problem)]) == (4, f"rules[0].{field}", problem)
 
 
-OF_SHARE = "bucket, confidence, min_messages, resolve_below, shortest_window, threshold, type, window"
+OF_SHARE = "bucket, confidence, half_life, min_messages, resolve_below, rise, shortest_window, threshold, type, window"
 OF_A_RULE = "count_duplicates, detector, flap_guard, for, keep_firing_for, labels, link, name, no_data, scope, severity"
 A_NAME = "Unique; lower case letters, digits, `-`, `_` and `.`"
 TYPES = "Types: share, surge, shift, single, volume; for example `{type: share}`"

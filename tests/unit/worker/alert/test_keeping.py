@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from tests.unit.worker.alert.builders import RULE, rules
+from tests.unit.worker.alert.test_rules_guide import BLOCKS as RULES_OF_THE_GUIDE
 from worker.alert.keeping import require_kept
 from worker.errors import SettingsError
 from worker.settings import RedisSettings
@@ -30,7 +33,13 @@ def test_the_rules_that_are_too_long_are_named_and_no_others() -> None:
         require_kept(rules(SHIFT), 1, 1)
 
 
-@pytest.mark.parametrize("kind", ["share", "surge", "shift", "single", "volume"])
+@pytest.mark.parametrize("kind", ["share", "share, rise: 0.1", "surge", "shift", "single", "volume"])
 def test_by_default_state_is_kept_for_every_detector(kind: str) -> None:
     """With its default parameters and the default settings."""
     require_kept(rules(f"rules: [{{name: a, detector: {{type: {kind}}}}}]"), int(RedisSettings().state_ttl_s * 1_000), 5_000)
+
+
+@pytest.mark.parametrize("rule_file", [*RULES_OF_THE_GUIDE, Path("tests/benchmarks/planted/rules.yaml").read_text()])
+def test_rules_that_are_shown_or_measured_can_be_deployed(rule_file: str) -> None:
+    """By the default settings."""
+    require_kept(rules(rule_file), int(RedisSettings().state_ttl_s * 1_000), 5_000)

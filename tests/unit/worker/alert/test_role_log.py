@@ -215,3 +215,12 @@ def test_sources_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     told = line("inhibiting", "info", partition=NAME, alert_id=alert.alert_id, rule="worst")
     assert heard(lambda: role.step(0, 0)) == [told]
     assert heard(lambda: role.step(0, 0)) == []
+
+
+def test_partitions_are_told_once_they_are_loaded_and_not_before() -> None:
+    """A rebalance that brings none is no news, nor is a partition that has to wait: every member hears of every rebalance."""
+    with capture_logs() as lines:
+        _, role = working()
+        role.on_assigned([])
+        role.on_assigned([TopicPartition(TOPIC, 1)])
+    assert [one["partitions"] for one in lines if one["event"] == LOADED] == [[NAME]]

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from tests.unit.worker.alert.builders import detector_of
 from worker.alert.parameters import ShareDetector, parse_duration
 from worker.alert.rules import parse_rules
 from worker.errors import SettingsError
@@ -107,6 +110,42 @@ def test_names_must_differ() -> None:
         parse_rules(f"rules: [{rule}, {rule}]")
 
 
+def test_a_rule_has_the_version_that_it_had_before_shares_were_held_to_the_usual() -> None:
+    """So that an upgrade changes no rule; what would only count with a rise does not count."""
+    share = "rules: [{name: bad-press, detector: {type: share, window: 50s, bucket: 10s%s}}]"
+    assert parse_rules(Path("deploy/compose/rules.yaml").read_text()).rules[0].version == "72a17181b0e4"
+    plain, off = (parse_rules(share % more).rules[0].version for more in ("", ", rise: 0.0, half_life: 2d"))
+    assert plain == off
+    assert (
+        len({plain, *(parse_rules(share % more).rules[0].version for more in (", rise: 0.1", ", rise: 0.1, half_life: 2d"))})
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "threshold", "resolve_below"),
+    [
+        ("", 0.5, 0.4),
+        (", threshold: 0.3", 0.3, 0.24),
+        (", rise: 0.1", 0.1, 0.08),  # what lies 0.1 above the usual share is 0.1 or more
+        (", rise: 0.0", 0.5, 0.4),
+        (", rise: 0.1, threshold: 0.3", 0.3, 0.24),
+        (", rise: 0.1, threshold: 0.3, resolve_below: 0.3", 0.3, 0.3),
+    ],
+)
+def test_what_a_share_is_held_to_unless_told(told: str, threshold: float, resolve_below: float) -> None:
+    """With a rise nothing else, unless it is given."""
+    detector = detector_of(f"rules: [{{name: a, detector: {{type: share{told}}}}}]", ShareDetector)
+    assert (detector.threshold, detector.resolve_below) == (threshold, resolve_below)
+
+
+def test_no_pattern_takes_longer_than_the_key_is_long() -> None:
+    """A backtracking engine would take 2^40 steps here, and the alert role with it."""
+    (rule,) = parse_rules(_matching("(a+)+b")).rules
+    assert not rule.scope.covers("a" * 40)
+    assert rule.scope.covers("a" * 40 + "b")
+
+
 def test_version_is_of_what_is_said_not_how() -> None:
     """Layout, order, units and spelt-out defaults do not change the version; every change of meaning does."""
     (whole,) = parse_rules(WHOLE).rules
@@ -128,7 +167,7 @@ def test_keys_matching_is_a_whole_match() -> None:
     """It narrows what the names leave, and a pattern that is none is refused."""
     found = parse_rules(_matching("entity:a.*"))
     assert [bool(found.for_key(key)) for key in ("entity:acme", "entity:globex", "my entity:acme")] == [True, False, False]
-    with pytest.raises(SettingsError, match=r"rules\[0\]\.scope\.keys_matching: no regular expression: missing \)"):
+    with pytest.raises(SettingsError, match=r"scope\.keys_matching: .* is no regular expression \(RE2\): missing \)"):
         parse_rules(_matching("(a"))
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import event, rules, signal
 from worker.alert.decide import decide
-from worker.alert.detectors import ShiftMemory
+from worker.alert.detectors import Memory, ShareMemory, ShiftMemory
+from worker.alert.detectors.baseline import CountBaseline
 from worker.alert.lifecycle import Life
 from worker.alert.state import SCHEMA, KeyState, RuleState, decode_state, encode_state
 from worker.errors import FatalError
@@ -20,10 +21,11 @@ def test_state_survives_its_encoding(times_s: list[int], excerpt: str) -> None:
     assert decode_state(encode_state(state)) == state
 
 
-def test_a_firing_alert_survives_its_encoding() -> None:
-    """The event with which it fired is kept with it."""
+@pytest.mark.parametrize("memory", [None, ShiftMemory(1.5, fall=2.0), ShareMemory(1.5, 0.5, 60_000), CountBaseline(5, 2)])
+def test_a_firing_alert_survives_its_encoding(memory: Memory) -> None:
+    """The event with which it fired is kept with it, and what its detector remembers."""
     life = Life("firing", 5, 7, (5, 6), 2)
-    state = KeyState("k", {"r": RuleState("v", 10, life, (), 3, event(), 9, ShiftMemory(1.5, fall=2.0))}, 20)
+    state = KeyState("k", {"r": RuleState("v", 10, life, (), 3, event(), 9, memory)}, 20)
     assert decode_state(encode_state(state)) == state
 
 

@@ -90,7 +90,7 @@ def test_compare_shows_what_changes(run: Run) -> None:
     """Both scores, side by side; which alerts move, and by how much."""
     _, out, _ = run("--input", "signals.jsonl", "--compare", "later.yaml")
     assert "rules changed in later.yaml: bad-press" in out
-    assert "1 alert in both, 1 of them at another time" in out
+    assert "1 alert in both, 1 of them at another time, 1 with another end" in out
     assert "2026-03-01T00:02:10Z  entity:acme  bad-press  30s later" in out
 
 

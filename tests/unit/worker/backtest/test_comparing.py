@@ -12,6 +12,14 @@ def test_alerts_that_meet_in_time_are_the_same_alert() -> None:
     assert compare(outcome(later), outcome(this)).both[0].shift_ms == -30_000
 
 
+def test_another_end_is_told_however_alike_the_beginning() -> None:
+    """An alert of nine days is not one of seven hours."""
+    cases = [(200, 200, True), (None, None, True), (200, 900, False), (200, None, False), (None, 900, False)]
+    for this, other, alike in cases:
+        (pair,) = compare(outcome(alert(100, this)), outcome(alert(100, other))).both
+        assert (pair.shift_ms, pair.is_ended_alike) == (0, alike)
+
+
 def test_others_stand_alone() -> None:
     """Another key, another rule, another time."""
     this = [alert(100, 200), alert(100, 200, key="topic:film"), alert(500, 600)]

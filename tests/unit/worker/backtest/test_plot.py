@@ -17,6 +17,8 @@ rules:
     detector: {type: shift, window: 60s, bucket: 5s, warm_up: 5}
   - name: many
     detector: {type: volume, window: 60s, bucket: 20s}
+  - name: climb
+    detector: {type: share, window: 50s, bucket: 10s, threshold: 0.2, rise: 0.1, min_messages: 4}
 """
 KEYS = ("entity:acme", "topic:x")
 INCIDENTS = (Incident(alert_key="entity:acme", start_ms=100_000, end_ms=160_000),)
@@ -38,7 +40,7 @@ def picture(*names: str) -> Picture:
 
 @pytest.mark.parametrize("names", [("rules.yaml",), ("rules.yaml", "other.yaml")])
 def test_it_draws_what_is_to_be_seen(names: tuple[str, ...], tmp_path: Path) -> None:
-    """As SVG the words can be read: keys, a lane for each rule and file, incidents, usual score, the false alarm."""
+    """As SVG the words can be read: keys, a lane for each rule and file, incidents, what is usual, the false alarm."""
     draw(picture(*names), tmp_path / "out.svg")
     drawn = (tmp_path / "out.svg").read_text()
     lanes = [
@@ -52,9 +54,11 @@ def test_it_draws_what_is_to_be_seen(names: tuple[str, ...], tmp_path: Path) -> 
         "<!-- incidents -->",
         "<!-- usual (fall) -->",
         "<!-- usual (many) -->",
+        "<!-- usual (climb) -->",
         "<!-- negative -->",
     ]
     assert [word for word in words if word not in drawn] == []
+    assert "<!-- usual (bad-press) -->" not in drawn
     assert "<!-- orange: matches no incident -->" in drawn
 
 

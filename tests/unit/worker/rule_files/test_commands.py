@@ -43,6 +43,20 @@ def test_a_good_file_shows_its_rules(tidings: Tidings) -> None:
     assert {len(row.split()[-1]) for row in (a, b)} == {12}
 
 
+@pytest.mark.parametrize(
+    ("detector", "shown"),
+    [
+        ("{type: share, rise: 0.1, window: 4h}", "share 0.1 above usual in 4h"),
+        ("{type: share, rise: 0.1, threshold: 0.5, window: 4h}", "share 0.5 and 0.1 above usual in 4h"),
+        ("{type: surge, once_in: 4d}", "surge once in 4d"),
+    ],
+)
+def test_a_rule_shows_what_its_detector_compares_with(tidings: Tidings, detector: str, shown: str) -> None:
+    """Not only the number."""
+    Path("rules.yaml").write_text(f"rules: [{{name: a, detector: {detector}}}]")
+    assert f"everything  {shown}  0s" in tidings("check")[1]
+
+
 def test_a_bad_file_shows_every_fault(tidings: Tidings) -> None:
     """One line each, ready for an editor to jump to; the exit code says it to a script."""
     Path("mine.yaml").write_text(BAD)
