@@ -131,6 +131,22 @@ def test_the_loudest_span_decides(tallies: tuple[tuple[int, int], ...], verdict:
     assert found.statistic == max(bounds, default=wilson_lower_bound(3, 3, SCANNING.z))
 
 
+def test_with_one_shorter_window_it_is_the_bound_that_resolves() -> None:
+    """As with more of them: half of ten is a share of 0.5 and a bound below 0.4, which is well again."""
+    two = detector_of(
+        """
+rules:
+  - name: halves
+    detector: {type: share, window: 60s, bucket: 5s, shortest_window: 30s, threshold: 0.5, min_messages: 4, confidence: 0.9}
+""",
+        ShareDetector,
+    )
+    assert two.spans_ms == (60_000, 30_000)
+    half = Tally(10, 5)
+    assert judge(two, ShareMemory(), View(0, half, Tally(), (half, half)))[1].verdict == "clear"
+    assert reading(10, 5).verdict == "hold"
+
+
 HOUR_MS = 3_600_000
 RISING = detector_of(
     """
