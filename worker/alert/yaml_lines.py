@@ -10,6 +10,10 @@ UNREADABLE = (yaml.YAMLError, ValueError, LookupError, AttributeError, Recursion
 `!!bool x`, and for lists nested too deeply. Found by fuzzing."""
 
 
+_MOST_FIELDS = 100_000
+"""More than any file of rules has: aliases of aliases multiply, nine lines can say a billion fields."""
+
+
 class Lines(NamedTuple):
     """Where each part of a document stands, lines counted from 1."""
 
@@ -24,7 +28,8 @@ def load_with_lines(text: str) -> tuple[Any, Lines]:
     """Read one YAML document with the safe loader, and note its lines.
 
     Raises:
-        yaml.YAMLError: not YAML, or a mapping has a key twice; mostly with a `problem_mark`. Or one of the other UNREADABLE.
+        yaml.YAMLError: not YAML, a mapping has a key twice, or there are too many fields; mostly with a `problem_mark`. Or one
+            of the other UNREADABLE.
     """
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     by_path: dict[Path, int] = {(): 1}
@@ -35,6 +40,9 @@ def load_with_lines(text: str) -> tuple[Any, Lines]:
 
 def _note(node: yaml.Node, path: Path, by_path: dict[Path, int]) -> None:
     by_path.setdefault(path, node.start_mark.line + 1)
+    if len(by_path) > _MOST_FIELDS:
+        problem = f"more than {_MOST_FIELDS:,} fields, those that aliases repeat among them"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _note(item, (*path, index), by_path)

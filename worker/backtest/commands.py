@@ -52,7 +52,8 @@ def backtest(
     The input holds signals (`tidings schema signal`), predictions, or rows that say when, what about, and how it was meant; a
     topic is read up to its present end. It is decided by the code of the live worker. With --labels it tells precision, recall
     and delay; each incident is `{"alert_key": ..., "start": ..., "end": ...}`. Lines that cannot be read are counted and
-    named. Exits with 0; with 1 if something cannot be read; with 130 on Ctrl-C, after telling what was found so far.
+    named. Exits with 0; with 1 if the input cannot be read, with --strict any line of it; with 130 on Ctrl-C, after telling
+    what was found so far.
 
         tidings backtest --rules rules.yaml --input sentiment.signals
 

@@ -146,6 +146,17 @@ def test_no_pattern_takes_longer_than_the_key_is_long() -> None:
     assert rule.scope.covers("a" * 40 + "b")
 
 
+def test_aliases_that_multiply_are_refused_in_time() -> None:
+    """Nine lines of them are a billion fields; a file of many rules is none of that."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)
+    ]
+    with pytest.raises(SettingsError, match="more than 100,000 fields"):
+        parse_rules("\n".join(lines))
+    many = "rules:" + "".join(f"\n  - {{name: r{n}, detector: {{type: single}}}}" for n in range(1_000))
+    assert len(parse_rules(many).rules) == 1_000
+
+
 def test_version_is_of_what_is_said_not_how() -> None:
     """Layout, order, units and spelt-out defaults do not change the version; every change of meaning does."""
     (whole,) = parse_rules(WHOLE).rules
