@@ -35,7 +35,7 @@ ALERT_POINTS = (
     "relay.after_commit",
     "relay.before_trim",
 )
-_KEEP_REAL_TIME = ("grpc._channel", "grpc._common", "grpc._utilities")
+KEEP_REAL_TIME = ("grpc._channel", "grpc._common", "grpc._utilities")
 """gRPC's Python adds the timeout to `time.time()`, and its C core counts down to that moment by the system's clock: with two
 clocks, as no machine has, every request would be too late before it was sent, or have hours to wait."""
 _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
@@ -141,7 +141,7 @@ def shift_clock(folder: Path) -> None:
     real, told = time.time, folder / "clock"
     real_time = ModuleType("time")
     vars(real_time).update(vars(time))
-    for name in _KEEP_REAL_TIME:
+    for name in KEEP_REAL_TIME:
         vars(import_module(name))["time"] = real_time
     state = {"looked_at": 0.0, "shift_s": 0.0}
 

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,9 @@ def test_points_lie_around_redis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clock_is_shifted_and_set_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the seconds in the file, and no longer than they are there."""
+    """By the seconds in the file, and no longer than they are there; not gRPC's, which is put back for the tests that follow."""
+    for name in failpoints.KEEP_REAL_TIME:
+        monkeypatch.setattr(import_module(name), "time", time)
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
     failpoints.shift_clock(tmp_path)
@@ -131,6 +134,7 @@ def test_clock_is_shifted_and_set_right(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "clock").write_text("-3600")
     now[0] += 1
     assert time.time() == 1001 - 3600
+    assert {import_module(name).time.time() for name in failpoints.KEEP_REAL_TIME} == {1001}
     (tmp_path / "clock").write_text("0")
     now[0] += 1
     assert time.time() == 1002
