@@ -124,7 +124,7 @@ def test_points_lie_around_redis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clock_is_shifted_and_set_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the seconds in the file, and no longer than they are there; not gRPC's, which is put back for the tests that follow."""
+    """By the seconds in the file, and no longer than they are there; gRPC has the real time all along."""
     for name in failpoints.KEEP_REAL_TIME:
         monkeypatch.setattr(import_module(name), "time", time)
     now = [1000.0]
