@@ -3,12 +3,14 @@
     python -m tests.benchmarks.bench_alert_state                                  # ten thousand to a million keys: half an hour
     python -m tests.benchmarks.bench_alert_state --keys 1000 10000 --signals 2000 # a quick look
 
-One partition, its states in a Redis of our own, the alert role's cycle without Kafka: load the states that are not in memory,
-decide, commit. Each case runs in a process of its own, which first gives every key a signal; then the cases take turns, so that
-what else goes on on the machine meets all of them, and the figures are medians over the turns and ratios to the first case.
+One partition, its states in a Redis of our own, the alert role's cycle without Kafka: load the states that are not in
+memory, decide, commit. Each case runs in a process of its own, which first gives every key a signal, or fills the windows;
+then the cases take turns, so that what else goes on on the machine meets all of them, and the figures are medians over the
+turns, and ratios to the first case of its kind.
 
 Keys are drawn evenly, the worst case for a cache, and as Zipf has it, the usual one. With so many keys that hardly any has two
-signals in a bucket, every signal closes a bucket: the fewer keys, the fewer of them, and the cheaper.
+signals in a bucket, every signal closes a bucket: the fewer keys, the fewer of them, and the cheaper. At last windows that are
+full of buckets, 10, 60 and 240 of them.
 
 Writes build/bench/alert_state.json.
 """
@@ -37,6 +39,7 @@ from tests.contract.redis_servers import running_redis
 from tests.unit.worker.alert.builders import signal
 from worker.adapters.redis import RedisAlertStore, RedisStoreOptions
 from worker.alert.loading import alert_commit
+from worker.alert.parameters import parse_duration
 from worker.alert.partition import PartitionMemory, Placed
 from worker.alert.rules import parse_rules
 from worker.messages import TopicPartition
@@ -47,11 +50,13 @@ RUN = 500
 STEP_MS = 20
 """Event time from one signal to the next."""
 CACHED = 100_000
+BUSY_KEYS = 1_000
+"""So few that each has a signal in nearly every bucket of 30 s: a window is as full of buckets as it can be."""
 LATENESS_MS = 5_000
 RULES = """
 rules:
   - name: share
-    detector: {{type: share, window: {window}, min_messages: 20}}
+    detector: {{type: share, window: {window}, min_messages: {least}}}
     for: 1m
   - name: volume
     detector: {{type: volume, window: {window}}}
@@ -66,14 +71,20 @@ class Case(NamedTuple):
     window: str
     draw: Draw
     bucket: str = ""
+    least: int = 20
 
     def __str__(self) -> str:
         return f"{self.keys:,} keys, {self.window}{f' by {self.bucket}' if self.bucket else ''}, {self.draw}"
 
     @property
+    def filling(self) -> int:
+        """Signals until every key has one, and, where buckets are what it is about, the window is full of them."""
+        return max(self.keys, parse_duration(self.window) // STEP_MS if self.bucket else 0)
+
+    @property
     def rules(self) -> str:
         """The rule file."""
-        return RULES.format(window=f"{self.window}, bucket: {self.bucket}" if self.bucket else self.window)
+        return RULES.format(window=f"{self.window}, bucket: {self.bucket}" if self.bucket else self.window, least=self.least)
 
 
 class Turn(NamedTuple):
@@ -90,7 +101,7 @@ def main() -> None:
     options, console = _options(), Console()
     cases = [Case(keys, "5m", draw) for draw in ("even", "zipf") for keys in options.keys]
     cases += [Case(options.keys[0], window, "even") for window in ("1h", "1d")]
-    cases += [Case(options.keys[0], window, "even", "30s") for window in ("30m", "2h")]
+    cases += [Case(BUSY_KEYS, window, "even", "30s", least=5) for window in ("5m", "30m", "2h")]
     turns = dict(_measured(cases, options.signals, options.turns, console))
     console.print(_table(turns))
     path = ROOT / "build" / "bench" / "alert_state.json"
@@ -112,7 +123,7 @@ def _measured(cases: Sequence[Case], signals: int, turns: int, console: Console)
     context = mp.get_context("spawn")
     started: list[tuple[Case, Connection, SpawnProcess]] = []
     try:
-        for case in track(cases, "a signal for every key", console=console):
+        for case in track(cases, "filling", console=console):
             mine, theirs = context.Pipe()
             process = context.Process(target=_work, args=(case, theirs), daemon=True)
             process.start()
@@ -135,8 +146,8 @@ def _work(case: Case, pipe: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder)) as port:
         store = RedisAlertStore.connect(f"redis://127.0.0.1:{port}/0", RedisStoreOptions())
         role = _Role(case, store)
-        for start in range(0, case.keys, RUN):
-            role.take(np.arange(start, min(start + RUN, case.keys)))
+        for start in range(0, case.filling, RUN):
+            role.take(np.arange(start, min(start + RUN, case.filling)) % case.keys)
         pipe.send("filled")
         while True:
             pipe.send(role.turn(int(pipe.recv())))
@@ -196,8 +207,8 @@ class _Role:
 
 def _table(turns: dict[Case, list[Turn]]) -> Table:
     table = Table("case", "signals/s", "to the first", "in Redis", "worker MB", "bytes a key in Redis", title="alert state")
-    first = next(iter(turns.values()))
     for case, of in turns.items():
+        first = next(turns[one] for one in turns if one.bucket == case.bucket)
         ratio = median(one.per_s / base.per_s for one, base in zip(of, first, strict=True))
         table.add_row(
             str(case),

@@ -19,9 +19,9 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from worker.alert import attention, windows
+from worker.alert import attention, looks, ring, windows
 from worker.alert.detectors import View, judge
-from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
+from worker.alert.evidence import Scene, gather, labels_of, link_of
 from worker.alert.lifecycle import Cause, Life, Reason, Status, Step, Timing, advance
 from worker.alert.rules import Rule, RuleSet
 from worker.alert.state import NEVER_MS, KeyState, RuleState
@@ -111,10 +111,9 @@ def absorb(rules: RuleSet, state: KeyState, signals: Sequence[Signal], watermark
     """
     kept = dict(state.rules)
     for rule in rules.for_key(state.alert_key):
-        closed_ms = windows.floor_to(watermark_ms, rule.detector.bucket)
-        counted = [signal for signal in signals if _intake(rule, signal, closed_ms) == "counted"]
+        was = kept.get(rule.name) or _fresh(rule, windows.floor_to(watermark_ms, rule.detector.bucket))
+        counted = [signal for signal in signals if _intake(rule, signal, was.evaluated_ms) == "counted"]
         if counted:
-            was = kept.get(rule.name) or RuleState(rule.version, closed_ms, basis=rule.basis)
             kept[rule.name] = replace(was, buckets=windows.add_all(was.buckets, counted, rule.detector.bucket))
     return key_state(rules, state.alert_key, kept)
 
@@ -168,7 +167,7 @@ def _silence(rule: Rule, state: RuleState, at_ms: int, suppression: Suppression)
 
 def key_state(rules: RuleSet, alert_key: str, kept: Mapping[str, RuleState]) -> KeyState:
     """Return the state of a key with the rules' views of it, and when it must be looked at next."""
-    dues = [due for name, state in kept.items() if (due := _due(rules.by_name.get(name), state)) is not None]
+    dues = [due for name, state in kept.items() if (due := looks.due(rules.by_name.get(name), state)) is not None]
     ordered = dict(sorted(kept.items())) if len(kept) > 1 else dict(kept)
     return KeyState(alert_key, ordered, min(dues, default=None))
 
@@ -192,7 +191,7 @@ def _count(rules: RuleSet, state: KeyState, signal: Signal, watermark_ms: int) -
         stored, closed_ms = state.rules.get(rule.name), windows.floor_to(watermark_ms, rule.detector.bucket)
         if stored is None or stored.version != rule.version or closed_ms > stored.evaluated_ms:
             return None
-        intake = _intake(rule, signal, closed_ms)
+        intake = _intake(rule, signal, stored.evaluated_ms)
         kept[rule.name] = _take(rule, stored, signal, intake)
         reasons.append(RuleReason(rule.name, intake))
     return Decision(key_state(rules, state.alert_key, kept), (), tuple(reasons))
@@ -201,11 +200,13 @@ def _count(rules: RuleSet, state: KeyState, signal: Signal, watermark_ms: int) -
 def _look(rule: Rule, key: KeyState, signal: Signal | None, sight: _Sight) -> _Outcome:
     closed_ms = windows.floor_to(sight.watermark_ms, rule.detector.bucket)
     stored = key.rules.get(rule.name)
+    if stored is not None and stored.basis == rule.basis:  # whose state is further is never taken back, whatever was lost
+        closed_ms = max(closed_ms, stored.evaluated_ms)
     intake = _intake(rule, signal, closed_ms) if signal else None
     reasons = [RuleReason(rule.name, intake)] if intake else []
     if stored is None and intake in {None, "duplicate", "out_of_scope"}:
         return _Outcome(None, [], reasons)
-    state, events = stored or RuleState(rule.version, closed_ms, basis=rule.basis), list[AlertEvent]()
+    state, events = stored or _fresh(rule, closed_ms), list[AlertEvent]()
     if state.version != rule.version and state.basis == rule.basis:
         state = replace(state, version=rule.version)
     elif state.version != rule.version:
@@ -215,6 +216,10 @@ def _look(rule: Rule, key: KeyState, signal: Signal | None, sight: _Sight) -> _O
         state, events, found = _close(rule, key.alert_key, state, closed_ms, sight)
         reasons += found
     return _Outcome(_take(rule, state, signal, intake), events, reasons)
+
+
+def _fresh(rule: Rule, closed_ms: int) -> RuleState:
+    return RuleState(rule.version, closed_ms, basis=rule.basis)
 
 
 def _intake(rule: Rule, signal: Signal, closed_ms: int) -> Intake:
@@ -236,8 +241,8 @@ def _adopt(rule: Rule, state: RuleState, closed_ms: int) -> tuple[RuleState, Rul
     step = advance(state.life, "rule_changed", closed_ms, _timing(rule))
     # The silence of an open alert counts from here; never heard of, it would be looked at for want of data no more.
     seen_ms = closed_ms if step.life.is_open else NEVER_MS
-    fresh = RuleState(rule.version, closed_ms, step.life, late=state.late, fired=state.fired, seen_ms=seen_ms, basis=rule.basis)
-    return fresh, RuleReason(rule.name, step.reason)
+    kept = replace(_fresh(rule, closed_ms), life=step.life, fired=state.fired, late=state.late)
+    return replace(kept, seen_ms=seen_ms, begun_ms=closed_ms), RuleReason(rule.name, step.reason)
 
 
 def _remove(name: str, state: RuleState, sight: _Sight) -> _Outcome:
@@ -260,7 +265,7 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
     """Look at the windows of every boundary up to `closed_ms`, and at what is in force there."""
     detector = rule.detector
     events, reasons, done_ms = list[AlertEvent](), list[RuleReason](), state.evaluated_ms
-    while (at_ms := _next_look(rule, state, done_ms, closed_ms)) is not None:
+    while done_ms < closed_ms and (at_ms := looks.next_look(rule, state, done_ms, closed_ms)) is not None:
         state = _attend(rule, state, (done_ms, at_ms - detector.bucket), sight, events)
         before, done_ms = state, at_ms
         state, step, scene = _judge(rule, before, at_ms)
@@ -273,27 +278,9 @@ def _close(rule: Rule, alert_key: str, state: RuleState, closed_ms: int, sight: 
         elif state.life.is_open:
             state = _suppress(state, at_ms, sight, events)
         reasons = [RuleReason(rule.name, step.reason)]
-    state = _attend(rule, state, (done_ms, closed_ms), sight, events)
-    seen_ms = windows.last_seen(state.buckets, state.seen_ms, closed_ms, detector.bucket)  # without a look as well
-    kept = windows.since(state.buckets, closed_ms + detector.bucket - detector.window)
-    after = replace(state, evaluated_ms=closed_ms, buckets=kept, seen_ms=seen_ms, basis=rule.basis)
-    return _Closed(after, events, reasons)
-
-
-def _next_look(rule: Rule, state: RuleState, at_ms: int, closed_ms: int) -> int | None:
-    """Return the boundary after `at_ms` at which to look next, None if there is none up to `closed_ms`.
-
-    As long as all is well a silence is passed over at once, however long: a window into which nothing comes cannot become too
-    much, unless that is what the rule is about, or messages leave it, and messages enough are left. So what a signal costs does
-    not grow with the time since the one before it. Who has a memory is shown whatever came, enough or not.
-    """
-    detector, patience_ms = rule.detector, rule.span_ms
-    if state.life.status == "ok" and rule.no_data != "fire":
-        moves = detector.moves_without_data and windows.hold(state.buckets, detector.min_messages)
-        if detector.moves_without_data and not moves and not detector.memory_ms:
-            return None
-        patience_ms = detector.window if moves else 0
-    return windows.next_look(state.buckets, state.seen_ms, at_ms, windows.Looks(detector.bucket, patience_ms, closed_ms))
+    if done_ms < closed_ms:  # the rest needs no look
+        state = _move_on(rule, _attend(rule, state, (done_ms, closed_ms), sight, events), closed_ms).state
+    return _Closed(replace(state, evaluated_ms=closed_ms, basis=rule.basis), events, reasons)
 
 
 def _attend(rule: Rule, state: RuleState, past: tuple[int, int], sight: _Sight, events: list[AlertEvent]) -> RuleState:
@@ -313,21 +300,38 @@ def _suppress(state: RuleState, at_ms: int, sight: _Sight, events: list[AlertEve
     return attended.state
 
 
+class _Moved(NamedTuple):
+    """A rule's view with all closed up to a boundary, the bucket that ended there, and how long nothing came before that."""
+
+    state: RuleState
+    newest: windows.Tally
+    silent_ms: int
+
+
+def _move_on(rule: Rule, state: RuleState, at_ms: int) -> _Moved:
+    detector = rule.detector
+    closing, rest = windows.split(state.buckets, at_ms)
+    closed, newest = ring.close(state.closed, closing, at_ms, detector.spans_ms), windows.Tally()
+    if closing and closing[-1].start_ms == at_ms - detector.bucket:
+        closing, newest = closing[:-1], closing[-1].tally
+    seen_ms = max(state.seen_ms, closing[-1].start_ms + detector.bucket) if closing else state.seen_ms
+    silent_ms = at_ms - seen_ms - (detector.bucket if newest.messages else 0)
+    seen_ms = at_ms if newest.messages else seen_ms
+    return _Moved(replace(state, buckets=rest, seen_ms=seen_ms, closed=closed), newest, silent_ms)
+
+
 def _judge(rule: Rule, state: RuleState, at_ms: int) -> tuple[RuleState, Step, Scene]:
     """Look at the window that ends at one boundary."""
-    detector = rule.detector
-    window = windows.within(state.buckets, at_ms - detector.window, at_ms)
-    newest = window[-1].tally if window and window[-1].start_ms == at_ms - detector.bucket else windows.Tally()
-    seen_ms = windows.last_seen(state.buckets, state.seen_ms, at_ms - detector.bucket, detector.bucket)
-    silent_ms = at_ms - seen_ms - (detector.bucket if newest.messages else 0)
-    forgotten = silent_ms >= detector.memory_ms
-    spans = windows.spans(window, at_ms, detector.spans_ms)
-    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, spans[0], newest, spans))
-    cause = _NO_DATA[rule.no_data] if reading.verdict == "no_data" else reading.verdict
+    detector, moved = rule.detector, _move_on(rule, state, at_ms)
+    forgotten = moved.silent_ms >= detector.memory_ms
+    spans = ring.tallies(moved.state.closed, at_ms, detector.spans_ms)
+    memory, reading = judge(detector, None if forgotten else state.memory, View(at_ms, spans[0], moved.newest, spans))
+    cause: Cause = reading.verdict
+    if reading.verdict == "no_data" and at_ms - state.begun_ms >= detector.window:  # else it could not have come yet
+        cause = _NO_DATA[rule.no_data]
     step = advance(state.life, cause, at_ms, _timing(rule))
-    seen_ms = at_ms if newest.messages else seen_ms  # known to the next look, not yet to this one
-    after = replace(state, life=step.life, seen_ms=seen_ms, memory=None if forgotten else memory)
-    return after, step, Scene(at_ms, window, state.late, reading)
+    after = replace(moved.state, life=step.life, memory=None if forgotten else memory)
+    return after, step, Scene(at_ms, moved.state.closed, state.late, reading)
 
 
 class _Identity(NamedTuple):
@@ -362,7 +366,7 @@ def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEv
         started_at_ms=life.since_ms,
         at_ms=scene.at_ms,
         evidence=evidence,
-        model=model_of(scene.window),
+        model=scene.closed.model,
         episode=told.episode,
         change=change.told,
         revision=life.revision,
@@ -374,22 +378,3 @@ def _event(rule: Rule, alert_key: str, change: _Change, scene: Scene) -> AlertEv
 def _timing(rule: Rule) -> Timing:
     guard = rule.flap_guard
     return Timing(rule.for_, rule.keep_firing_for, *((guard.fires, guard.within) if guard else (0, 0)))
-
-
-def _due(rule: Rule | None, state: RuleState) -> int | None:
-    """Return the next boundary at which something can change without a further signal, None if nothing can.
-
-    At once where the rule is gone.
-
-    A firing alert is looked at on every boundary even without data: that renews its time to live in the store, and lets it end
-    when its rule is gone.
-    """
-    if rule is None:
-        return state.evaluated_ms
-    detector = rule.detector
-    if state.life.status != "ok" or rule.no_data == "fire":
-        return state.evaluated_ms + detector.bucket
-    news = state.buckets if detector.moves_without_data else windows.since(state.buckets, state.evaluated_ms)
-    if not news or not windows.hold(state.buckets, detector.min_messages):
-        return None
-    return max(state.evaluated_ms, news[0].start_ms) + detector.bucket

@@ -5,28 +5,28 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from worker.alert.detectors import Reading
+from worker.alert.ring import Ring, tallies
 from worker.alert.rules import Rule
-from worker.alert.windows import Buckets, most_negative, since, total
-from worker.messages import Evidence, ModelRef
+from worker.alert.windows import most_negative
+from worker.messages import Evidence
 
 _PLACE = re.compile(r"\{(alert_key|alert_id|rule|start_ms|end_ms)\}")
 
 
 class Scene(NamedTuple):
-    """What `reading` was made from: the buckets of the window that ends at `at_ms`, and how many signals came too late."""
+    """What `reading` was made from: the buckets that were closed at `at_ms`, and how many signals came too late."""
 
     at_ms: int
-    window: Buckets
+    closed: Ring
     late: int
     reading: Reading
 
 
 def gather(rule: Rule, scene: Scene) -> Evidence:
     """Write down what the reading was made from."""
-    reading = scene.reading
-    start_ms = scene.at_ms - (reading.span_ms or rule.detector.window)
-    window = since(scene.window, start_ms)
-    tally = total(window)
+    reading, spans_ms = scene.reading, rule.detector.spans_ms
+    span_ms = reading.span_ms or rule.detector.window
+    tally, start_ms = tallies(scene.closed, scene.at_ms, spans_ms)[spans_ms.index(span_ms)], scene.at_ms - span_ms
     return Evidence(
         window_start_ms=start_ms,
         window_end_ms=scene.at_ms,
@@ -39,7 +39,7 @@ def gather(rule: Rule, scene: Scene) -> Evidence:
         threshold=reading.threshold,
         baseline=reading.baseline,
         late=scene.late,
-        samples=most_negative(tuple(sample for bucket in window for sample in bucket.samples)),
+        samples=most_negative(tuple(sample for sample in scene.closed.samples if sample.event_time_ms >= start_ms)),
     )
 
 
@@ -57,8 +57,3 @@ def link_of(rule: Rule, alert_key: str, alert_id: str, evidence: Evidence) -> st
     values = {"alert_key": alert_key, "alert_id": alert_id, "rule": rule.name}
     values |= {"start_ms": str(evidence.window_start_ms), "end_ms": str(evidence.window_end_ms)}
     return _PLACE.sub(lambda place: quote(values[place.group(1)], safe=""), rule.link)
-
-
-def model_of(window: Buckets) -> ModelRef | None:
-    """Return the model that scored the newest messages of the window, None if it is empty."""
-    return window[-1].model if window else None

@@ -1,7 +1,8 @@
-"""Windows of one key in event time: a sparse ring of buckets, oldest first. Pure; every change makes a new value.
+"""Windows of one key in event time: sparse buckets, oldest first. Pure; every change makes a new value.
 
 A bucket of width b that starts at s counts the messages of [s, s + b); only buckets with messages exist. A window is looked at
-on bucket boundaries alone, so what it holds does not depend on when or in which order its messages came.
+on bucket boundaries alone, so what it holds does not depend on when or in which order its messages came. Once the watermark has
+passed its end a bucket is closed, and goes into the `ring`.
 """
 
 from bisect import bisect_left
@@ -122,22 +123,19 @@ def _sample(signal: Signal) -> Sample:
 
 def most_negative(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     """Return the few of lowest score, in an order that does not depend on how they came."""
-    return tuple(sorted(samples, key=_weight)[:SAMPLES_PER_BUCKET])
+    return tuple(sorted(samples, key=weight_of)[:SAMPLES_PER_BUCKET])
 
 
-def _weight(sample: Sample) -> tuple[float, int, str, str, int, int]:
+def weight_of(sample: Sample) -> tuple[float, int, str, str, int, int]:
+    """Return what samples are ordered by, the most negative first."""
     origin = sample.origin
     return (sample.score, sample.event_time_ms, sample.message_id, origin.topic, origin.partition, origin.offset)
 
 
-def within(buckets: Buckets, start_ms: int, end_ms: int) -> Buckets:
-    """Return the buckets of the window `[start_ms, end_ms)`, both of them boundaries."""
-    return buckets[bisect_left(buckets, start_ms, key=_start) : bisect_left(buckets, end_ms, key=_start)]
-
-
-def since(buckets: Buckets, start_ms: int) -> Buckets:
-    """Forget the buckets that start before `start_ms`."""
-    return buckets[bisect_left(buckets, start_ms, key=_start) :]
+def split(buckets: Buckets, at_ms: int) -> tuple[Buckets, Buckets]:
+    """Return the buckets before the boundary `at_ms`, and those from it on."""
+    index = bisect_left(buckets, at_ms, key=_start)
+    return buckets[:index], buckets[index:]
 
 
 def total(buckets: Buckets) -> Tally:
@@ -151,51 +149,3 @@ def total(buckets: Buckets) -> Tally:
         square += tally[3]
         worst = max(worst, tally[4])
     return Tally(messages, negatives, score, square, worst)
-
-
-def spans(window: Buckets, end_ms: int, spans_ms: Sequence[int]) -> tuple[Tally, ...]:
-    """Return the figures of the last `spans_ms` before `end_ms`, the longest first; each bucket is added up once."""
-    found, tally, upto = list[Tally](), Tally(), len(window)
-    for span_ms in reversed(spans_ms):
-        first = bisect_left(window, end_ms - span_ms, key=_start)
-        tally, upto = total(window[first:upto]) + tally, first
-        found.append(tally)
-    return tuple(reversed(found))
-
-
-def hold(buckets: Buckets, messages: int) -> bool:
-    """Tell whether the buckets hold so many messages."""
-    for bucket in reversed(buckets):
-        messages -= bucket.tally[0]
-        if messages <= 0:
-            return True
-    return messages <= 0
-
-
-def last_seen(buckets: Buckets, seen_ms: int, at_ms: int, bucket_ms: int) -> int:
-    """Return the end of the last bucket with messages before the boundary `at_ms`; of those before these it was `seen_ms`."""
-    index = bisect_left(buckets, at_ms, key=_start)
-    return max(seen_ms, buckets[index - 1].start_ms + bucket_ms) if index else seen_ms
-
-
-class Looks(NamedTuple):
-    """When to look: at every boundary up to `until_ms`, until a key was silent for `patience_ms`; 0: where messages are."""
-
-    bucket_ms: int
-    patience_ms: int
-    until_ms: int
-
-
-def next_look(buckets: Buckets, seen_ms: int, at_ms: int, looks: Looks) -> int | None:
-    """Return the boundary after `at_ms` at which to look next, None if there is none by then.
-
-    `seen_ms`: see `last_seen`. After `patience_ms` without a message nothing is left to change: to look again would change
-    nothing (`lifecycle` and `detectors` see to that), so the rest of the silence, which may last months, is passed over.
-    """
-    index = bisect_left(buckets, at_ms, key=_start)
-    if at_ms - last_seen(buckets, seen_ms, at_ms, looks.bucket_ms) >= looks.patience_ms:
-        if index == len(buckets):
-            return None
-        at_ms = buckets[index].start_ms
-    at_ms += looks.bucket_ms
-    return at_ms if at_ms <= looks.until_ms else None

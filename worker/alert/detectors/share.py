@@ -68,12 +68,13 @@ def judge(parameters: ShareDetector, memory: ShareMemory, view: View) -> tuple[S
     plain = _Limits(parameters.threshold, parameters.resolve_below)
     if not parameters.rise:
         return None, _reading(parameters, view, plain, None)
-    past = _aged(memory, parameters, view.at_ms)
+    # Not aged by silence: how often a silent key is looked at must make no difference, not even of rounding.
+    past = _aged(memory, parameters, view.at_ms) if view.newest.messages else memory
     usual = usual_of(past)
     above = _Limits(usual + parameters.rise, usual + parameters.rise * plain.well / plain.much)
     reading = _reading(parameters, view, _Limits(*map(max, plain, above)), usual)
     if not view.newest.messages:
-        return memory, reading  # not aged: how often a silent key is looked at must make no difference, not even of rounding
+        return memory, reading
     is_unusual = past.messages >= _KNOWN and reading.verdict != "no_data" and reading.statistic >= above.much
     return _learnt(past, view.newest, _SLOWLY if is_unusual else 1.0), reading
 

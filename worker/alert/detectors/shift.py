@@ -21,7 +21,7 @@ class ShiftMemory(msgspec.Struct, frozen=True, array_like=True, tag="shift", gc=
     """The past, forgotten by halves: messages, their scores and squares, and how much bucket means vary beyond that.
 
     `spread` is the mean square of the standardised bucket means, 1 where messages are independent; `fall` is Page's sum.
-    `at_ms` is the end of the last bucket that was judged: those since held no messages.
+    `at_ms` is the end of the last bucket that held messages.
     """
 
     messages: float = 0.0
@@ -48,9 +48,9 @@ def judge(parameters: ShiftDetector, memory: ShiftMemory, view: View) -> tuple[S
     141,000, more than a year of five-minute buckets, for a drift k of 0.5 and a threshold h of 10.
     """
     warm = memory.messages >= parameters.warm_up
+    if not view.newest.messages:  # not aged: how often a silent key is looked at must make no difference, not even of rounding
+        return memory, _reading(parameters, memory, warm, view.window)
     past = _aged(memory, parameters, view.at_ms)
-    if not view.newest.messages:
-        return past, _reading(parameters, past, warm, view.window)
     deviation = _deviation(past, view.newest)
     fall = min(max(0.0, past.fall - deviation - parameters.drift), 2 * parameters.threshold) if warm else 0.0
     known = _learnt(past, view.newest, deviation, fall)

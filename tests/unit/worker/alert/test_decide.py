@@ -10,6 +10,7 @@ from tests.unit.worker.alert.builders import MODEL, RULE, rules, signal
 from worker.alert.decide import alert_id, decide, silence
 from worker.alert.detectors import View, judge
 from worker.alert.lifecycle import Life, Timing, advance
+from worker.alert.ring import EMPTY
 from worker.alert.rules import RuleSet
 from worker.alert.state import KeyState
 from worker.alert.windows import Tally
@@ -108,7 +109,7 @@ def test_late_signals_are_counted_and_ignored() -> None:
     state, _ = feed(rules(), bad(1, 2, 25))
     decision = decide(rules(), state, signal(19.999), 25_000)
     (before,), (after,) = state.rules.values(), decision.state.rules.values()
-    assert (after.late, after.buckets) == (before.late + 1, before.buckets)
+    assert (after.late, after.buckets, after.closed) == (before.late + 1, before.buckets, before.closed)
     assert [reason.reason for reason in decision.reasons] == ["late"]
     assert decide(rules(), state, signal(20), 25_000).reasons[0].reason == "counted"
 
@@ -154,7 +155,8 @@ def test_changed_rule_starts_its_window_afresh() -> None:
     other = rules(RULE.replace("threshold: 0.5", "threshold: 0.55"))
     changed = decide(other, state, None, 19_000)
     rule_state = changed.state.rules["bad-press"]
-    assert (rule_state.life.status, rule_state.buckets, rule_state.version) == ("ok", (), other.rules[0].version)
+    assert (rule_state.life.status, rule_state.version) == ("ok", other.rules[0].version)
+    assert (rule_state.buckets, rule_state.closed) == ((), EMPTY) != (state.rules["bad-press"].buckets, EMPTY)
     assert [reason.reason for reason in changed.reasons] == ["rule_changed"]
 
 
@@ -167,7 +169,8 @@ def test_a_rule_that_counts_as_before_goes_on_with_what_it_has(more: str) -> Non
     same = rules(RULE + more)
     after = decide(same, state, None, 19_000)
     before, now = state.rules["bad-press"], after.state.rules["bad-press"]
-    assert (now.buckets, now.life, now.version) == (before.buckets, before.life, same.rules[0].version)
+    assert (now.buckets, now.closed, now.life) == (before.buckets, before.closed, before.life)
+    assert now.version == same.rules[0].version
     assert (after.events, after.reasons) == ((), ())
     assert [event.rule_version for event in decide(same, after.state, None, 20_000).events] == [same.rules[0].version]
 
@@ -197,7 +200,7 @@ def test_a_state_that_does_not_know_what_it_was_gathered_under_learns_that() -> 
     old = KeyState(state.alert_key, {"bad-press": replace(state.rules["bad-press"], basis="")}, state.due_ms)
     assert decide(rules(), old, signal(12), 12_000).state.rules["bad-press"].basis == rules().rules[0].basis
     changed = decide(rules(RULE + "    severity: info\n"), old, None, 9_000).state.rules["bad-press"]
-    assert (changed.buckets, changed.basis) == ((), rules().rules[0].basis)
+    assert (changed.buckets, changed.closed, changed.basis) == ((), EMPTY, rules().rules[0].basis)
 
 
 def test_changed_rule_does_not_forget_a_firing_alert() -> None:
@@ -379,7 +382,7 @@ def test_silence_drops_what_is_pending_and_nothing_else() -> None:
     quiet = silence(rules(SLOW), state, 500_000)
     after, before = quiet.state.rules["bad-press"], state.rules["bad-press"]
     assert (quiet.events, after.life.status) == ((), "ok")
-    assert (after.buckets, after.evaluated_ms) == (before.buckets, before.evaluated_ms)
+    assert (after.buckets, after.closed, after.evaluated_ms) == (before.buckets, before.closed, before.evaluated_ms)
 
 
 def test_silence_of_a_removed_rule_is_left_to_the_next_look() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.worker.alert.builders import RULE, rules, signal
 from tests.unit.worker.alert.test_decide import FRESH, SHIFT, SINGLE, feed
+from worker.alert import ring
 from worker.alert.decide import decide
 from worker.messages import AlertEvent
 
@@ -42,9 +43,10 @@ def test_what_leaves_a_window_can_make_the_rest_too_much() -> None:
 
 
 def test_what_no_window_will_hold_again_is_forgotten() -> None:
-    """Five buckets of ten seconds: what the next look will see, and no more, so that a key's state stays small."""
+    """Five buckets of ten seconds, and those that may still grow, so that a key's state stays small."""
     state, _ = feed(rules(), [signal(at_s, "positive") for at_s in range(5, 100, 10)])
-    assert [bucket.start_ms for bucket in state.rules["bad-press"].buckets] == [50_000, 60_000, 70_000, 80_000, 90_000]
+    kept = state.rules["bad-press"]
+    assert ([bucket.start_ms for bucket in kept.buckets], ring.messages(kept.closed)) == ([90_000], 5)
 
 
 def test_a_key_that_came_too_late_is_looked_at_as_any_other() -> None:
@@ -58,7 +60,7 @@ def test_a_key_that_came_too_late_is_looked_at_as_any_other() -> None:
 @pytest.mark.parametrize(
     ("text", "messages", "due_ms"),
     [
-        (RULE, 4, 20_000),
+        (RULE, 4, 60_000),
         (RULE, 3, None),
         (SHIFT, 4, None),
         (SINGLE, 1, None),
@@ -77,7 +79,8 @@ def test_an_alert_outlives_its_messages() -> None:
     for watermark_ms in (3_600_000, 3_700_000, 3_800_000):
         decision = decide(rules(), state, None, watermark_ms)
         state = decision.state
-        assert (decision.events, state.due_ms, state.rules["bad-press"].buckets) == ((), watermark_ms + 10_000, ())
+        kept = state.rules["bad-press"]
+        assert (decision.events, state.due_ms, kept.buckets, kept.closed) == ((), watermark_ms + 10_000, (), ring.EMPTY)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,16 @@ def test_an_alert_of_a_changed_rule_that_nothing_comes_for_is_still_looked_at(no
         state = decision.state
         events += decision.events
     assert [event.reason for event in events] == told
+
+
+@pytest.mark.parametrize("no_data", ["resolve", "stale"])
+def test_an_alert_of_a_changed_rule_is_given_a_window_of_time(no_data: str) -> None:
+    """What was not gathered yet is no want of data: else each change of a rule would end its alerts at the next boundary."""
+    state, _ = feed(rules(), [signal(at_s) for at_s in (1, 2, 3, 4, 10)])
+    changed = rules(RULE.replace("threshold: 0.5", "threshold: 0.55") + f"    no_data: {no_data}\n")
+    state = decide(changed, state, None, 30_000).state
+    assert [event.at_ms for event in decide(changed, state, None, 79_999).events] == []
+    assert [event.at_ms for event in decide(changed, state, None, 80_000).events] == [80_000]
 
 
 def test_a_changed_rule_says_nothing_of_keys_that_it_has_not_heard_of() -> None:

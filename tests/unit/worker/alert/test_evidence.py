@@ -1,10 +1,11 @@
 import pytest
 
-from tests.unit.worker.alert.builders import rules, signal
+from tests.unit.worker.alert.builders import RULE, rules, signal
 from worker.alert import windows
 from worker.alert.detectors import Reading
-from worker.alert.evidence import Scene, gather, labels_of, link_of, model_of
-from worker.messages import ModelRef
+from worker.alert.evidence import Scene, gather, labels_of, link_of
+from worker.alert.ring import EMPTY, close
+from worker.alert.rules import Rule
 
 READING = Reading("breach", 0.7, 0.5, 0.2)
 LABELLED = """
@@ -17,12 +18,18 @@ rules:
 """
 
 
+def scene(rule: Rule, scores: dict[int, float], reading: Reading, late: int = 0) -> Scene:
+    """What the rule saw at 30 s of signals with these scores by their seconds."""
+    buckets: windows.Buckets = ()
+    for at_s, score in scores.items():
+        buckets = windows.add(buckets, signal(at_s, score=score), 10_000)
+    return Scene(30_000, close(EMPTY, buckets, 30_000, rule.detector.spans_ms), late, reading)
+
+
 def test_samples_come_from_the_whole_window() -> None:
     """The worst of all buckets, not of the last."""
-    buckets: windows.Buckets = ()
-    for at_s, score in ((1, -0.6), (2, -0.8), (11, -0.7), (12, -0.1), (21, -0.9)):
-        buckets = windows.add(buckets, signal(at_s, score=score), 10_000)
-    evidence = gather(rules().rules[0], Scene(30_000, buckets, 2, READING))
+    (rule,) = rules().rules
+    evidence = gather(rule, scene(rule, {1: -0.6, 2: -0.8, 11: -0.7, 12: -0.1, 21: -0.9}, READING, 2))
     assert [sample.score for sample in evidence.samples] == [-0.9, -0.8, -0.7]
     assert (evidence.messages, evidence.negatives, evidence.window_start_ms) == (5, 5, -20_000)
     assert evidence.samples[0].excerpt == "the words"
@@ -32,27 +39,17 @@ def test_samples_come_from_the_whole_window() -> None:
 
 def test_evidence_is_of_the_span_that_decided() -> None:
     """Not of the whole window, whose figures would contradict the statistic."""
-    buckets: windows.Buckets = ()
-    for at_s, score in ((1, 0.6), (2, 0.8), (11, -0.7), (21, -0.9)):
-        buckets = windows.add(buckets, signal(at_s, score=score), 10_000)
-    evidence = gather(rules().rules[0], Scene(30_000, buckets, 0, READING._replace(span_ms=20_000)))
+    (rule,) = rules(RULE.replace("bucket: 10s", "bucket: 10s, shortest_window: 20s")).rules
+    evidence = gather(rule, scene(rule, {1: -0.96, 2: -0.98, 11: -0.7, 21: -0.9}, READING._replace(span_ms=20_000)))
     assert (evidence.window_start_ms, evidence.window_end_ms) == (10_000, 30_000)
     assert (evidence.messages, evidence.negatives, evidence.negative_share) == (2, 2, 1.0)
     assert [sample.score for sample in evidence.samples] == [-0.9, -0.7]
 
 
 def test_empty_window_has_evidence_too() -> None:
-    """No messages, a share of nothing, no samples and no model."""
-    evidence = gather(rules().rules[0], Scene(30_000, (), 0, READING))
+    """No messages, a share of nothing and no samples."""
+    evidence = gather(rules().rules[0], Scene(30_000, EMPTY, 0, READING))
     assert (evidence.messages, evidence.negative_share, evidence.mean_score, evidence.samples) == (0, 0.0, 0.0, ())
-    assert model_of(()) is None
-
-
-def test_model_is_that_of_the_newest_messages() -> None:
-    """A window that spans a change of model names the new one."""
-    new = ModelRef("sentiment", "2")
-    buckets = windows.add(windows.add((), signal(1), 10_000), signal(11, model=new), 10_000)
-    assert model_of(buckets) == new
 
 
 @pytest.mark.parametrize(
@@ -68,7 +65,7 @@ def test_labels_name_the_alert(alert_key: str, scope: dict[str, str]) -> None:
 def test_link_is_filled_in_and_quoted() -> None:
     """Keys are other people's words and may hold anything; places that are none stay as they are."""
     (rule,) = rules(LABELLED).rules
-    evidence = gather(rule, Scene(300_000, (), 0, READING))
+    evidence = gather(rule, Scene(300_000, EMPTY, 0, READING))
     link = link_of(rule, "topic:a&b c/d", "0123", evidence)
     assert link == "https://logs.example/?key=topic%3Aa%26b%20c%2Fd&from=0&to=300000&id=0123&rule=outage&raw={other}"
     assert link_of(rules().rules[0], "k", "0123", evidence) is None

@@ -210,12 +210,12 @@ def test_what_is_back_to_usual_is_well_again(memory: ShareMemory, negatives: int
 
 
 def test_the_past_is_forgotten_by_halves() -> None:
-    """Between two buckets that hold messages; a look at a silent key sees that, and leaves the past as it is."""
+    """Between two buckets that hold messages; silence alone changes nothing, however often a key is looked at."""
     past = ShareMemory(800.0, 80.0, HOUR_MS)
     assert risen(past, 10, 1, 25 * HOUR_MS)[0] == ShareMemory(410.0, 41.0, 25 * HOUR_MS)
     carried, found = risen(past, 0, 0, 25 * HOUR_MS)
     assert carried == past
-    assert found.baseline == pytest.approx((40 + 2.5) / (400 + 10))
+    assert found.baseline == pytest.approx((80 + 2.5) / (800 + 10))
     assert RISING.memory_ms == 4 * 24 * HOUR_MS
     assert PARAMETERS.memory_ms == 0
 

@@ -180,8 +180,10 @@ def test_a_silence_passed_over_is_as_good_as_one_looked_at() -> None:
 
 
 def test_the_past_is_forgotten_by_halves() -> None:
-    """A day of silence halves what is known; the mean stays, drawn a little towards 0."""
+    """Between two buckets that hold messages; silence alone changes nothing, however often a key is looked at."""
     memory, _ = run(chatter(random.Random(13), 0.5, 288))
-    later, _ = run([EMPTY] * 288, memory)
-    assert later.messages == pytest.approx(memory.messages / 2)
+    assert run([EMPTY] * 288, memory)[0] == memory
+    newest, at_ms = bucket([0.5] * 6), (memory.at_ms or 0) + 24 * 3_600_000
+    later, _ = judge(PARAMETERS, memory, View(at_ms, newest, newest))
+    assert (later.messages, later.at_ms) == (pytest.approx(memory.messages / 2 + 6), at_ms)
     assert mean_of(later) == pytest.approx(mean_of(memory), abs=0.01)
