@@ -40,7 +40,7 @@ from worker.ops.start import Start
 from worker.ops.tracing import exporting, observed, observed_model
 from worker.ops.watch import ModelWatch, RoleWatch
 from worker.ports import Model
-from worker.redact import Redactor
+from worker.redact import Redactors
 from worker.score.batching import BatchLimits
 from worker.score.breaker import BreakerLimits
 from worker.score.calibration import Calibration
@@ -222,7 +222,7 @@ def build_score(settings: Settings, stack: ExitStack, start: Start) -> ScoreRole
         calibration=Calibration.from_contract(contract),
         model=contract.model.ref,
         pad_id=contract.pad_id,
-        redactor=Redactor(settings.score.redact, settings.score.phone_regions),
+        redactors=Redactors.of(settings.score),
     )
     model = stack.enter_context(closing(connect_models(settings, contract, encoder)))
     start.until("model", _model_place(settings, contract), lambda: check_model(model, contract), "is triton.url right?")

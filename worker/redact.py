@@ -7,11 +7,12 @@ tested with what must go and what must stay. What is disguised on purpose ("joe 
 
 import re
 from collections.abc import Collection
+from typing import NamedTuple
 
 from phonenumbers import SUPPORTED_REGIONS, Leniency, PhoneNumberMatcher
 
 from worker.errors import SettingsError
-from worker.settings import PersonalData
+from worker.settings import PersonalData, ScoreSettings
 
 KINDS: tuple[PersonalData, ...] = ("email", "phone", "card", "handle")
 PHONE_REGIONS = ("US", "GB")
@@ -180,3 +181,20 @@ def _luhn(digits: list[int]) -> bool:
     """The check digit of ISO/IEC 7812-1, annex B."""
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+class Redactors(NamedTuple):
+    """What takes personal data out of the fields of a signal."""
+
+    excerpt: Redactor = Redactor()
+    source: Redactor = Redactor(())
+
+    @classmethod
+    def of(cls, settings: ScoreSettings) -> "Redactors":
+        """Return those for the fields and kinds that the settings name.
+
+        Raises:
+            SettingsError: a region is none that libphonenumber knows.
+        """
+        whole, nothing = Redactor(settings.redact, settings.phone_regions), Redactor(())
+        return cls(*(whole if field in settings.redact_fields else nothing for field in cls._fields))

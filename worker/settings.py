@@ -185,12 +185,13 @@ class ScoreSettings(Section):
     near_duplicate_min_words: Count = 8
     """A text of fewer words has exact duplicates only: greetings and the like are nobody's story."""
     review_share: Annotated[float, Field(ge=0, le=1)] = 0
-    """Of this share of all messages those that the model is unsure of go to the topic of reviews, where a person labels them:
-    never more than that share, however unsure the model. 0 asks nobody."""
+    """At most this share of all messages goes to the topic of reviews, for a person to label; 0 asks nobody."""
     review_below: Annotated[float, Field(gt=0, le=1)] = 0.6
     """The model is unsure of a label whose calibrated probability is below this."""
     redact: frozenset[PersonalData] = frozenset({"email", "phone", "card", "handle"})
-    """Personal data that is taken out of the excerpts in signals and alerts; an empty list takes out nothing."""
+    """Personal data that is taken out of the texts in signals and alerts; an empty list takes out nothing."""
+    redact_fields: frozenset[Literal["excerpt", "source"]] = frozenset({"excerpt"})
+    """The fields that it is taken out of. With `source` among them, rules go by the source without it."""
     phone_regions: frozenset[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = frozenset({"US", "GB"})
     """Countries whose phone numbers are recognised without their country code too."""
 

@@ -55,7 +55,7 @@ from worker.messages import (
     Standing,
     TopicPartition,
 )
-from worker.redact import Redactor
+from worker.redact import Redactor, Redactors
 from worker.score.contract import parse_contract, parse_embedding_contract
 from worker.score.matching import Matcher, parse_watchlist
 from worker.score.outputs import Scored, prediction_record, signal_records
@@ -82,7 +82,7 @@ def message(data: bytes) -> None:
     again = decode_prediction(prediction_record(scored, "p").value or b"")
     assert (again.id, again.origin, again.event_time_ms) == (found.id, found.origin, found.event_time_ms)
     assert {name: bytes(raw) for name, raw in again.extra.items()} == {name: bytes(raw) for name, raw in found.extra.items()}
-    assert all(decode_signal(record.value).message_id == found.id for record in signal_records(scored, "s", _redactor()))
+    assert all(decode_signal(record.value).message_id == found.id for record in signal_records(scored, "s", Redactors()))
     _matcher().match(found.content, found.entities)
 
 

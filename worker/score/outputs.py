@@ -6,7 +6,7 @@ import msgspec
 
 from worker.codec import encode_prediction, encode_review, encode_signal
 from worker.messages import Matches, Message, ModelRef, OutRecord, Prediction, Review, Sentiment, Signal
-from worker.redact import Redactor
+from worker.redact import Redactors
 
 EXCERPT_CHARS = 160
 
@@ -44,12 +44,13 @@ def prediction_record(scored: Scored, topic: str) -> OutRecord:
     return OutRecord(topic, message.id.encode(), encode_prediction(prediction))
 
 
-def signal_records(scored: Scored, topic: str, redactor: Redactor) -> list[OutRecord]:
-    """Return one signal per alert key for `topic`, each under its alert key; personal data is taken out of their excerpt."""
+def signal_records(scored: Scored, topic: str, redactors: Redactors) -> list[OutRecord]:
+    """Return one signal per alert key for `topic`, each under its alert key; personal data is taken out of their texts."""
     message, sentiment = scored.message, scored.sentiment
     if not scored.matches.alert_keys:
         return []
-    excerpt = redactor.beginning(message.content, EXCERPT_CHARS)
+    excerpt = redactors.excerpt.beginning(message.content, EXCERPT_CHARS)
+    source = redactors.source.redact(message.source) if message.source else message.source
     similarities = {f"topic:{name}": similarity for name, similarity in scored.matches.similarities.items()}
     return [
         OutRecord(
@@ -63,7 +64,7 @@ def signal_records(scored: Scored, topic: str, redactor: Redactor) -> list[OutRe
                     negative=sentiment.probabilities.negative,
                     score=sentiment.score,
                     kind=message.kind,
-                    source=message.source,
+                    source=source,
                     event_time_ms=message.event_time_ms,
                     duplicate_of=scored.duplicate_of,
                     excerpt=excerpt,

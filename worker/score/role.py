@@ -15,7 +15,7 @@ from worker.codec import Clock, ModelFault, dead_letter, decode_message
 from worker.errors import AbortedError, DecodeError, FatalError, RetryableError
 from worker.messages import LABELS, Matches, Message, ModelRef, OutRecord, Record, Sentiment, TopicPartition
 from worker.ports import Model, Sink, Source
-from worker.redact import Redactor
+from worker.redact import Redactors
 from worker.score.batching import Batch, Batcher, Tokenised
 from worker.score.bisection import Refusal
 from worker.score.breaker import Breaker
@@ -65,7 +65,7 @@ class ScoreStages(msgspec.Struct, frozen=True):
     calibration: Calibration
     model: ModelRef
     pad_id: int
-    redactor: Redactor = msgspec.field(default_factory=Redactor)
+    redactors: Redactors = Redactors()
     meaning: Meaning | None = None
 
 
@@ -316,7 +316,7 @@ class ScoreRole:
         duplicate_of = item.known.duplicate_of(item.message)
         matches = item.matches.meaning(similarities)
         scored = Scored(item.message, matches, sentiment, duplicate_of, self._stages.model)
-        signals = signal_records(scored, self._options.signals, self._stages.redactor)
+        signals = signal_records(scored, self._options.signals, self._stages.redactors)
         self.counts.predictions += 1
         self.counts.signals += len(signals)
         reviews = review_records(scored, self._options.review)

@@ -1,4 +1,5 @@
 import json
+from typing import Literal
 
 import msgspec
 import pytest
@@ -6,11 +7,11 @@ import pytest
 from tests.unit.worker.builders import GOOD, MODEL, NOW_MS, message
 from worker.codec import decode_prediction, decode_review, decode_signal
 from worker.messages import Label, Matches, Message, Origin, Probabilities, Sentiment
-from worker.redact import Redactor
+from worker.redact import Redactors
 from worker.score.outputs import EXCERPT_CHARS, ReviewPolicy, Scored, prediction_record, review_records, signal_records
+from worker.settings import ScoreSettings
 
-REDACTOR = Redactor()
-
+REDACTORS = Redactors()
 MATCHES = Matches(("Acme", "Bmce"), ("safety",))
 
 
@@ -47,7 +48,7 @@ def test_a_prediction_says_all_of_it() -> None:
 
 def test_one_signal_per_alert_key() -> None:
     """Each watched name gets a signal of its own, under its alert key, so that one partition sees all of a key."""
-    records = signal_records(scored(duplicate_of="m9"), "signals", REDACTOR)
+    records = signal_records(scored(duplicate_of="m9"), "signals", REDACTORS)
     signals = [decode_signal(record.value) for record in records]
     assert [record.key for record in records] == [b"entity:Acme", b"entity:Bmce", b"topic:safety"]
     assert [signal.alert_key.encode() for signal in signals] == [record.key for record in records]
@@ -61,7 +62,7 @@ def test_a_topic_found_by_its_meaning_says_how_similar_the_text_is() -> None:
     one = Scored(message(), MATCHES.meaning({"floods": 0.41}), GOOD, None, MODEL)
     prediction = decode_prediction(prediction_record(one, "predictions").value or b"")
     assert (prediction.topics, prediction.similarities) == (("floods", "safety"), {"floods": 0.41})
-    signals = [decode_signal(record.value) for record in signal_records(one, "signals", REDACTOR)]
+    signals = [decode_signal(record.value) for record in signal_records(one, "signals", REDACTORS)]
     assert {signal.alert_key: signal.similarity for signal in signals} == {
         "entity:Acme": None,
         "entity:Bmce": None,
@@ -79,7 +80,7 @@ def test_a_topic_found_both_ways_is_one() -> None:
 
 def test_nobody_named_no_signal() -> None:
     """A message that names nothing watched is a prediction only."""
-    assert signal_records(Scored(message(), Matches(), GOOD, None, MODEL), "signals", REDACTOR) == []
+    assert signal_records(Scored(message(), Matches(), GOOD, None, MODEL), "signals", REDACTORS) == []
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,36 @@ def test_nobody_named_no_signal() -> None:
 )
 def test_the_excerpt_is_the_beginning_on_one_line(text: str, title: str | None, excerpt: str) -> None:
     """Evidence is short: cut by characters, with an ellipsis that says so."""
-    found = decode_signal(signal_records(scored(message(text, title=title)), "signals", REDACTOR)[0].value).excerpt
+    found = decode_signal(signal_records(scored(message(text, title=title)), "signals", REDACTORS)[0].value).excerpt
     assert found == excerpt
     assert len(found) <= EXCERPT_CHARS
+
+
+@pytest.mark.parametrize(
+    ("fields", "excerpt", "source"),
+    [
+        ({"excerpt"}, "to [email]", "@joe_b"),
+        ({"excerpt", "source"}, "to [email]", "[handle]"),
+        ({"source"}, "to a@b.org", "[handle]"),
+        (set(), "to a@b.org", "@joe_b"),
+    ],
+)
+def test_personal_data_is_taken_out_field_by_field(
+    fields: set[Literal["excerpt", "source"]], excerpt: str, source: str
+) -> None:
+    """Of a signal and so of all alerts; the prediction has the source as it came."""
+    redactors = Redactors.of(ScoreSettings(redact_fields=frozenset(fields)))
+    told = scored(message("to a@b.org", source="@joe_b"))
+    for record in signal_records(told, "signals", redactors):
+        signal = decode_signal(record.value)
+        assert (signal.excerpt, signal.source) == (excerpt, source)
+    assert decode_prediction(prediction_record(told, "predictions").value).source == "@joe_b"
+
+
+def test_a_message_without_a_source_has_none() -> None:
+    """Whatever is taken out of sources."""
+    redactors = Redactors.of(ScoreSettings(redact_fields=frozenset({"source"})))
+    assert decode_signal(signal_records(scored(message(source=None)), "signals", redactors)[0].value).source is None
 
 
 EVERY = ReviewPolicy("review", share=1, below=0.6)
