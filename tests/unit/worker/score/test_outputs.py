@@ -12,6 +12,7 @@ from worker.score.outputs import EXCERPT_CHARS, ReviewPolicy, Scored, prediction
 from worker.settings import ScoreSettings
 
 REDACTORS = Redactors()
+Field = Literal["excerpt", "source"]
 MATCHES = Matches(("Acme", "Bmce"), ("safety",))
 
 
