@@ -21,6 +21,7 @@ import multiprocessing as mp
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -136,14 +137,18 @@ def _measured(cases: Sequence[Case], signals: int, turns: int, console: Console)
                 found[case].append(pipe.recv())
         yield from found.items()
     finally:
-        for _, _, process in started:
-            process.terminate()
+        for _, pipe, process in started:
+            pipe.close()
             process.join()
 
 
 def _work(case: Case, pipe: Connection) -> None:
-    """Be one case: fill, say so, then take turns as often as asked."""
-    with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder)) as port:
+    """Be one case: fill, say so, then take turns as often as asked, until nobody is there to ask."""
+    with (
+        suppress(EOFError, BrokenPipeError, KeyboardInterrupt),
+        tempfile.TemporaryDirectory() as folder,
+        running_redis(Path(folder)) as port,
+    ):
         store = RedisAlertStore.connect(f"redis://127.0.0.1:{port}/0", RedisStoreOptions())
         role = _Role(case, store)
         for start in range(0, case.filling, RUN):

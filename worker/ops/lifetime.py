@@ -23,6 +23,7 @@ from typing import NamedTuple, NoReturn, Protocol
 import structlog
 
 from worker.errors import FatalError, StoppedError, UnfinishedError
+from worker.ops.garbage import collecting_seldom
 from worker.ops.health import Health
 
 log = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ class Lifetime:
             UnfinishedError: work was left in hand; nothing is lost.
             Exception: what stopped a role; the other roles have finished what they had in hand.
         """
-        with self._hearing_signals():
+        with collecting_seldom(), self._hearing_signals():
             for name, build in builds.items():
                 self._begin(name, build)
             while self._alive:
