@@ -54,7 +54,7 @@ def _next_change(rule: Rule, state: RuleState, at_ms: int, enough: bool) -> int 
     if detector.memory_ms and state.seen_ms == at_ms:
         return at_ms + detector.bucket
     leaves = ring.intact_until(state.closed, detector.spans_ms) + detector.bucket
-    return min(comes, leaves) if comes is not None else leaves if state.closed.spans else None
+    return leaves if comes is None else min(comes, leaves)
 
 
 def _next_boundary(rule: Rule, state: RuleState, at_ms: int) -> int | None:

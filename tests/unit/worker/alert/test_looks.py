@@ -132,6 +132,9 @@ def test_a_state_that_is_further_than_the_watermark_is_left_as_it_is() -> None:
     assert (kept.buckets, kept.closed, kept.evaluated_ms, kept.late) == (was.buckets, was.closed, 30_000, 1)
     assert absorb(found, again.state, [signal(3)], 8_000) == again.state
     assert (again.reasons, again.state.due_ms) == ((RuleReason("one", "late"),), 40_000)
+    both = rules(SHARE.format(window="50s", more="")[:-1] + SINGLE.replace("rules: [{name: one", ", {name: other"))
+    besides = decide(both, state, signal(2), 8_000).state.rules
+    assert (besides["one"], besides["other"].evaluated_ms) == (kept, 0)
     first = decide(found, KeyState("entity:acme"), signal(2), 8_000).state
     assert [bucket.tally.messages for bucket in absorb(found, first, [signal(3)], 8_000).rules["one"].buckets] == [2]
 

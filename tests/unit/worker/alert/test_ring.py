@@ -62,6 +62,7 @@ def test_spans_add_up_to_their_buckets(items: list[Signal], passed: list[int]) -
     expected = tuple(windows.total(found.of(span_ms)) for span_ms in SPANS_MS)
     assert ring.tallies(found.ring, found.end_ms, SPANS_MS) == expected
     assert ring.messages(found.ring) == expected[0].messages
+    assert all(peak.start_ms >= found.end_ms - SPANS_MS[0] for peak in found.ring.peaks)
 
 
 @given(st.lists(signals, max_size=60), ends)
@@ -109,11 +110,24 @@ def test_model_is_that_of_the_newest_messages() -> None:
     assert closed([signal(1), signal(11, model=new)], [1, 2, 5]).ring.model == new
 
 
-@pytest.mark.parametrize(("scores", "kept"), [([-0.9, -0.5], [-0.5, -0.9]), ([-0.2, -0.3, -0.4, -0.5], [-0.5, -0.4, -0.3])])
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([-0.9, -0.5], [-0.5, -0.9]),
+        ([-0.2, -0.3, -0.4, -0.5], [-0.5, -0.4, -0.3]),
+        ([-0.15, -0.1, -0.2, -0.5], [-0.5, -0.2, -0.1, -0.15]),
+    ],
+)
 def test_what_newer_ones_outweigh_is_no_evidence_any_more(scores: list[float], kept: list[float]) -> None:
     """Three of them; one less bad may be shown once the others have left."""
     found = closed([signal(index * 10 + 1, score=score) for index, score in enumerate(scores)], [len(scores)])
     assert [sample.score for sample in found.ring.samples] == kept
+
+
+def test_evidence_goes_with_its_bucket() -> None:
+    """A message of the very first moment of a span is in it."""
+    assert [sample.event_time_ms for sample in closed([signal(10), signal(11)], [2, 7]).ring.samples] == [10_000, 11_000]
+    assert closed([signal(10), signal(21)], [3, 8]).ring.samples == closed([signal(21)], [3]).ring.samples
 
 
 def test_evidence_is_bounded_whatever_comes() -> None:
