@@ -120,7 +120,7 @@ def test_personal_data_is_taken_out_field_by_field(
     for record in signal_records(told, "signals", redactors):
         signal = decode_signal(record.value)
         assert (signal.excerpt, signal.source) == (excerpt, source)
-    assert decode_prediction(prediction_record(told, "predictions").value).source == "@joe_b"
+    assert b'"source":"@joe_b"' in (prediction_record(told, "predictions").value or b"")
 
 
 def test_a_message_without_a_source_has_none() -> None:

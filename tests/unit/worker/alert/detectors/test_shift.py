@@ -185,5 +185,6 @@ def test_the_past_is_forgotten_by_halves() -> None:
     assert run([EMPTY] * 288, memory)[0] == memory
     newest, at_ms = bucket([0.5] * 6), (memory.at_ms or 0) + 24 * 3_600_000
     later, _ = judge(PARAMETERS, memory, View(at_ms, newest, newest))
-    assert (later.messages, later.at_ms) == (pytest.approx(memory.messages / 2 + 6), at_ms)
+    assert later.messages == pytest.approx(memory.messages / 2 + 6)
+    assert later.at_ms == at_ms
     assert mean_of(later) == pytest.approx(mean_of(memory), abs=0.01)
