@@ -6,7 +6,7 @@
                                                     stale ─┘
 
 It moves only at bucket boundaries of event time. No data never resolves a firing alert unless the rule says that it means so,
-and does not undo a recovery that had begun either. To be told of no data twice is to be told once (`windows.next_look` relies
+and does not undo a recovery that had begun either. To be told of no data twice is to be told once (`looks.next_look` relies
 on it). An alert that flaps, by the rule's own measure, stays firing until it has fired
 less often of late.
 

@@ -1,8 +1,10 @@
 """When a key has to be looked at: at which boundaries something can have changed. Pure.
 
-A boundary that is passed over is one at which a look would change nothing, so how often a key is looked at makes no difference;
-and for each bucket with messages there are no more looks than two for its coming and one for each span that it leaves, however
-fine the buckets, and however long the silence between. Only an alert is looked at at every boundary, as time itself moves it.
+A boundary that is passed over is one at which a look would change nothing, so how often a key is looked at makes no
+difference (but for the baseline of `volume` and `surge`, which is aged at once then, where each look would age it by a
+bucket). For each bucket with messages there are no more looks than two for its coming and one for each span that it leaves,
+however fine the buckets, and however long the silence between. Only an alert, and a key whose silence may be one (`no_data:
+fire`), is looked at at every boundary, as time itself moves it.
 """
 
 from worker.alert import ring
@@ -31,7 +33,8 @@ def due(rule: Rule | None, state: RuleState) -> int | None:
         return state.evaluated_ms
     if not is_at_rest(rule, state):
         return state.evaluated_ms + rule.detector.bucket
-    return _next_change(rule, state, state.evaluated_ms, enough=True) if _has_enough(rule, state) else None
+    enough = _has_enough(rule, state)
+    return _next_change(rule, state, state.evaluated_ms, enough) if enough or not rule.detector.moves_without_data else None
 
 
 def is_at_rest(rule: Rule, state: RuleState) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self, TypeGuard
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_BUCKETS = 240
-"""Buckets in a window: what bounds the state of one key, and the time to look at it."""
+"""Buckets in a window: what bounds the state of one key."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")

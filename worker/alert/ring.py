@@ -15,9 +15,6 @@ import msgspec
 from worker.alert.windows import SAMPLES_PER_BUCKET, Buckets, Tally, total, weight_of
 from worker.messages import ModelRef, Sample
 
-MOST_SAMPLES = 30
-"""Kept as evidence of all buckets. Three of a window's can be shown; about 3 ln(buckets) may yet be, as others leave it."""
-
 _row = Struct("<qIIqQ")
 """Start, messages, negatives, score and square of a bucket."""
 _NONE_MS = 1 << 62
@@ -46,8 +43,8 @@ class Ring(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Closed buckets, oldest first, with the spans that end with them, the longest first.
 
     `samples` has, the newest bucket first, each sample that fewer than three of its own and newer buckets outweigh: any other
-    will be outweighed in every window that it is yet in. Where that are more than `MOST_SAMPLES`, as while the worst message of
-    each bucket is less bad than that of the bucket before, the oldest are let go. `model` is that of the newest bucket.
+    will be outweighed in every window that it is yet in. That are about 3 ln(buckets), but up to three a bucket while the worst
+    message of each is less bad than that of the bucket before. `model` is that of the newest bucket.
     """
 
     rows: bytes = b""
@@ -149,4 +146,4 @@ def _still_telling(samples: Sequence[Sample]) -> tuple[Sample, ...]:
             kept.append(sample)
             insort(heaviest, weight)
             del heaviest[SAMPLES_PER_BUCKET:]
-    return tuple(kept[:MOST_SAMPLES])
+    return tuple(kept)

@@ -73,6 +73,14 @@ def test_a_key_is_woken_where_something_can_change_without_a_message(text: str, 
     assert decide(rules(text), state, None, 10_000).state.due_ms == due_ms
 
 
+def test_one_severe_message_is_enough_whatever_min_messages_says() -> None:
+    """The key is woken at the end of its bucket, and does not wait for another signal."""
+    text = "rules: [{name: one, detector: {type: single, window: 50s, bucket: 10s, threshold: 0.8, min_messages: 2}}]"
+    state, _ = feed(rules(text), [signal(1, negative=0.99)])
+    assert state.due_ms == 10_000
+    assert [event.state for event in decide(rules(text), state, None, 10_000).events] == ["firing"]
+
+
 def test_an_alert_outlives_its_messages() -> None:
     """Looked at again and again without one, it is due at every boundary."""
     state, _ = feed(rules(), [signal(at_s) for at_s in (1, 2, 3, 4, 10)])

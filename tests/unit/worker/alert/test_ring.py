@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.alert.builders import signal
 from worker.alert import ring, windows
-from worker.alert.ring import EMPTY, MOST_SAMPLES, Ring
+from worker.alert.ring import EMPTY, Ring
 from worker.alert.windows import Buckets, Tally
 from worker.messages import Label, ModelRef, Signal
 
@@ -130,14 +130,16 @@ def test_evidence_goes_with_its_bucket() -> None:
     assert closed([signal(10), signal(21)], [3, 8]).ring.samples == closed([signal(21)], [3]).ring.samples
 
 
-def test_evidence_is_bounded_whatever_comes() -> None:
-    """A recovery so steady that each message may yet be the worst keeps the newest of them."""
-    long_ms, found = 240 * BUCKET_MS, EMPTY
+@pytest.mark.parametrize("step", [0.0, 0.001])
+def test_the_worst_are_evidence_for_as_long_as_they_are_in_the_window(step: float) -> None:
+    """Also in a recovery so steady, or an anger so even, that each message may yet be the worst."""
+    long_ms, found = 60 * BUCKET_MS, EMPTY
     for index in range(240):
-        fading = filled([signal(index * 10 + 1, score=-0.9 + index / 1_000)])
+        fading = filled([signal(index * 10 + 1, score=-0.9 + index * step)])
         found = ring.close(found, fading, (index + 1) * BUCKET_MS, (long_ms,))
-    assert [sample.event_time_ms // BUCKET_MS for sample in found.samples] == list(range(239, 239 - MOST_SAMPLES, -1))
-    assert ring.messages(found) == 240
+        worst = [sample.event_time_ms // BUCKET_MS for sample in windows.most_negative(found.samples)]
+        assert worst == list(range(max(0, index - 59), index + 1))[:3]
+    assert len(found.samples) == 60
 
 
 def test_a_million_messages_are_added_up_exactly() -> None:
