@@ -1,8 +1,8 @@
 """The closed buckets of one key, and what they come to over the spans that a rule looks back. Pure; changes make a new value.
 
-What a look costs does not grow with the number of buckets in a window. Sums are carried along as buckets come and go; of single
-messages, the worst and the evidence, only what can still matter is kept; and the buckets themselves are packed in rows, which
-are copied but never walked.
+What a look costs does not grow with the number of buckets in a window, or hardly: see `Ring.samples`. Sums are carried along as
+buckets come and go; of single messages, the worst and the evidence, only what can still matter is kept; and the buckets
+themselves are packed in rows, which are copied but never walked.
 """
 
 from bisect import insort

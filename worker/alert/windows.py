@@ -127,9 +127,9 @@ def most_negative(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
 
 
 def weight_of(sample: Sample) -> tuple[float, int, str, str, int, int]:
-    """Return what samples are ordered by, the most negative first."""
+    """Return what samples are ordered by, the most negative first, of equal ones the newest."""
     origin = sample.origin
-    return (sample.score, sample.event_time_ms, sample.message_id, origin.topic, origin.partition, origin.offset)
+    return (sample.score, -sample.event_time_ms, sample.message_id, origin.topic, origin.partition, origin.offset)
 
 
 def split(buckets: Buckets, at_ms: int) -> tuple[Buckets, Buckets]:

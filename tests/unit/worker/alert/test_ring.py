@@ -130,16 +130,21 @@ def test_evidence_goes_with_its_bucket() -> None:
     assert closed([signal(10), signal(21)], [3, 8]).ring.samples == closed([signal(21)], [3]).ring.samples
 
 
-@pytest.mark.parametrize("step", [0.0, 0.001])
-def test_the_worst_are_evidence_for_as_long_as_they_are_in_the_window(step: float) -> None:
-    """Also in a recovery so steady, or an anger so even, that each message may yet be the worst."""
+def test_the_worst_are_evidence_for_as_long_as_they_are_in_the_window() -> None:
+    """Also in a recovery so steady that each message may yet be the worst."""
     long_ms, found = 60 * BUCKET_MS, EMPTY
     for index in range(240):
-        fading = filled([signal(index * 10 + 1, score=-0.9 + index * step)])
+        fading = filled([signal(index * 10 + 1, score=-0.9 + index / 1_000)])
         found = ring.close(found, fading, (index + 1) * BUCKET_MS, (long_ms,))
         worst = [sample.event_time_ms // BUCKET_MS for sample in windows.most_negative(found.samples)]
         assert worst == list(range(max(0, index - 59), index + 1))[:3]
     assert len(found.samples) == 60
+
+
+def test_of_messages_that_are_all_alike_the_newest_are_evidence() -> None:
+    """They stay longest, so that three are enough, however long the window."""
+    found = closed([signal(index * 10 + 1) for index in range(6)], [6]).ring
+    assert [sample.event_time_ms for sample in found.samples] == [51_000, 41_000, 31_000]
 
 
 def test_a_million_messages_are_added_up_exactly() -> None:

@@ -62,22 +62,22 @@ def test_a_sample_is_of_its_message() -> None:
     ("came", "kept"),
     [
         ([(-0.9, 1), (-0.8, 2), (-0.5, 3), (-0.6, 4)], [(-0.9, 1), (-0.8, 2), (-0.6, 4)]),
-        ([(-0.5, 2), (-0.5, 3), (-0.5, 4), (-0.5, 1)], [(-0.5, 1), (-0.5, 2), (-0.5, 3)]),
+        ([(-0.5, 2), (-0.5, 3), (-0.5, 1), (-0.5, 4)], [(-0.5, 4), (-0.5, 3), (-0.5, 2)]),
         ([(-0.9, 1), (-0.8, 2), (-0.7, 3), (-0.6, 4)], [(-0.9, 1), (-0.8, 2), (-0.7, 3)]),
     ],
 )
 def test_a_fourth_sample_takes_the_place_of_the_last(came: list[tuple[float, int]], kept: list[tuple[float, int]]) -> None:
-    """Where it is more negative, or as much so and earlier."""
+    """Where it is more negative, or as much so and later."""
     (bucket,) = filled([signal(at_s, score=score) for score, at_s in came])
     assert [(sample.score, sample.event_time_ms // 1_000) for sample in bucket.samples] == kept
 
 
-def test_of_equally_negative_messages_the_first_by_time_and_place_go_first() -> None:
+def test_of_equally_negative_messages_the_newest_and_then_the_first_by_place_go_first() -> None:
     """So that the few that are kept do not depend on the order in which they came."""
     one = Sample("b", "x", -0.5, "s", 2_000, Origin("t", 2, 2), None)
     before = [
-        replace(one, score=-0.6, event_time_ms=9_000),
-        replace(one, event_time_ms=1_000, message_id="c"),
+        replace(one, score=-0.6, event_time_ms=1_000),
+        replace(one, event_time_ms=3_000, message_id="c"),
         replace(one, message_id="a", origin=Origin("u", 9, 9)),
         replace(one, origin=Origin("s", 9, 9)),
         replace(one, origin=Origin("t", 1, 9)),
